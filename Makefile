@@ -1,0 +1,27 @@
+# What people call. `make test` is the whole truth: every gate and every test, with a table of what ran at its end.
+
+STRATA_CACHE ?= $(HOME)/.cache/strata
+CARGO_TARGET_DIR ?= $(STRATA_CACHE)/target
+export STRATA_CACHE CARGO_TARGET_DIR
+
+.DEFAULT_GOAL := help
+.PHONY: help deps build fmt lint test
+
+help: ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+deps: ## Get missing system packages (by apt, as root); say what could not be had
+	@e2e/suite --deps
+
+build: ## Compile everything into the shared target directory
+	cargo build --locked --workspace
+
+fmt: ## Format Rust and Go
+	cargo fmt --all
+	git ls-files -z '*.go' | xargs -0 --no-run-if-empty gofmt -w
+
+lint: ## The gates that run no program of ours: format, shell, licences, tidy, clippy
+	@e2e/suite fmt shell licences tidy clippy
+
+test: ## Every gate and every test; about 75 minutes with nothing cached, two cores
+	@e2e/suite

@@ -1,0 +1,1 @@
+//! The Kubernetes API types of Strata, and the YAML generated from them.

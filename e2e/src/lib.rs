@@ -1,0 +1,1 @@
+//! The judge: workloads, faults and checkers, and the same scenario at several distances.

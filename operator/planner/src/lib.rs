@@ -1,0 +1,1 @@
+//! The planner: a view of the cluster and a policy in, a plan out.

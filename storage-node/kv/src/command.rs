@@ -1,0 +1,232 @@
+//! The command table: one file per command, each with its row, its evaluation and its documentation.
+//!
+//! To add a command, write `command/<name>.rs` beside the others (`set.rs` and `get.rs` are the exemplars), name its `SPEC` in [`TABLE`], and
+//! give it a golden script `testdata/<name>.txt`. The table gives the router everything it must know: which arguments are keys, whether
+//! the command writes, and how a call over several shards is cut and its replies merged.
+
+use crate::{ErrorReply, Failure, Reply, View, session::ConnectionCommand, slot};
+use bytes::Bytes;
+
+mod del;
+mod expire;
+mod get;
+mod incr;
+mod set;
+
+/// Every command, in the order of COMMAND's reply.
+pub static TABLE: &[&Spec] = &[&del::SPEC, &expire::SPEC, &get::SPEC, &incr::SPEC, &set::SPEC];
+
+/// A row of the command table.
+#[derive(Debug)]
+pub struct Spec {
+    /// The name, in lower case.
+    pub name: &'static str,
+    /// The number of arguments, name included; negative for "at least".
+    pub arity: i32,
+    /// Redis's flags, as COMMAND shows them: `write` or `readonly`, `denyoom`, `fast`, ….
+    pub flags: &'static [&'static str],
+    /// Which arguments are keys.
+    pub keys: Keys,
+    /// Who evaluates it.
+    pub run: Run,
+    /// The group of the command in Redis's documentation.
+    pub group: &'static str,
+    /// The Redis version that has it first.
+    pub since: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+}
+
+/// Which arguments are keys: the first, the last (negative: from the end), and the step between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// 0 where no argument is a key.
+    pub first: usize,
+    /// -1 is the last argument.
+    pub last: i32,
+    /// 2 for pairs of key and value.
+    pub step: usize,
+}
+
+impl Keys {
+    /// No argument is a key.
+    pub const NONE: Keys = Keys { first: 0, last: 0, step: 0 };
+    /// The first argument is the key.
+    pub const ONE: Keys = Keys { first: 1, last: 1, step: 1 };
+    /// The first two arguments are keys.
+    pub const TWO: Keys = Keys { first: 1, last: 2, step: 1 };
+    /// Every argument is a key.
+    pub const ALL: Keys = Keys { first: 1, last: -1, step: 1 };
+    /// Every other argument is a key, followed by its value.
+    pub const PAIRS: Keys = Keys { first: 1, last: -1, step: 2 };
+}
+
+/// Evaluates a call in the shard that owns its keys.
+pub type Evaluate = fn(&[Bytes], &mut View<'_>) -> Result<Reply, Failure>;
+
+/// Who evaluates a command.
+#[derive(Clone, Copy, Debug)]
+pub enum Run {
+    /// The shard of its keys. `split` says what the plain port does with keys of several shards.
+    Keyed {
+        /// The evaluation.
+        evaluate: Evaluate,
+        /// How a call over several shards is cut.
+        split: Split,
+    },
+    /// Every shard; the replies are merged.
+    EveryShard {
+        /// The evaluation of one shard's part.
+        evaluate: Evaluate,
+        /// How the parts become one reply.
+        merge: Merge,
+    },
+    /// The shard that the cursor in the first argument points into.
+    Cursor(Evaluate),
+    /// One shard drawn at random, and the others in turn while the reply is no value.
+    AnyShard(Evaluate),
+    /// The node that the connection is with.
+    Connection(ConnectionCommand),
+}
+
+/// What the plain port does with a call whose keys lie in several shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// Refuses it: the command is atomic, and shards do not share a log.
+    Refuse,
+    /// Cuts it into one call per shard; each part is atomic, the whole is not, as with every Redis Cluster client.
+    PerShard(Merge),
+}
+
+/// How the replies of several shards become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merge {
+    /// Integers are added.
+    Sum,
+    /// Arrays are laid out in the order of the call's keys.
+    InKeyOrder,
+    /// Arrays follow each other.
+    Concatenate,
+    /// All are `+OK`.
+    AllOk,
+}
+
+/// A call that names an existing command and has the right number of arguments.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The row of its command.
+    pub spec: &'static Spec,
+    /// The arguments, name included.
+    pub arguments: Vec<Bytes>,
+}
+
+/// The row of a command; its name in any case.
+pub fn lookup(name: &[u8]) -> Option<&'static Spec> {
+    const NAME_BYTES_MAX: usize = 32;
+    let mut lower = [0; NAME_BYTES_MAX];
+    let lower = lower.get_mut(..name.len())?;
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    TABLE.binary_search_by(|spec| spec.name.as_bytes().cmp(lower)).ok().map(|index| TABLE[index])
+}
+
+/// Finds the command of a request and checks the number of its arguments.
+pub fn parse(arguments: Vec<Bytes>) -> Result<Call, ErrorReply> {
+    let name = arguments.first().map_or(&b""[..], |name| name);
+    let spec = lookup(name).ok_or_else(|| unknown_command(&arguments))?;
+    let count = arguments.len() as i32;
+    if (spec.arity >= 0 && count != spec.arity) || count < -spec.arity {
+        return Err(ErrorReply::wrong_arity(spec.name));
+    }
+    Ok(Call { spec, arguments })
+}
+
+fn unknown_command(arguments: &[Bytes]) -> ErrorReply {
+    // Redis shows at most 128 bytes of each.
+    let show = |argument: &Bytes| String::from_utf8_lossy(&argument[..argument.len().min(128)]).into_owned();
+    let name = arguments.first().map(show).unwrap_or_default();
+    let mut beginning = String::new();
+    for argument in arguments.iter().skip(1) {
+        if beginning.len() >= 128 {
+            break;
+        }
+        beginning.push_str(&format!("'{}' ", show(argument)));
+    }
+    ErrorReply::new(format!("ERR unknown command '{name}', with args beginning with: {beginning}"))
+}
+
+impl Spec {
+    /// Whether the command may write.
+    pub fn is_write(&self) -> bool {
+        self.flags.contains(&"write")
+    }
+
+    /// Whether the command may make data grow; refused while the disk is below its reserve.
+    pub fn denies_oom(&self) -> bool {
+        self.flags.contains(&"denyoom")
+    }
+}
+
+impl Call {
+    /// Evaluates the call in a shard.
+    pub fn evaluate(&self, view: &mut View<'_>) -> Reply {
+        match self.try_evaluate(view) {
+            Ok(reply) => reply,
+            Err(Failure::Reply(error)) => Reply::Error(error),
+            Err(Failure::Read(error)) => Reply::Error(ErrorReply::new(format!("ERR {error}"))),
+        }
+    }
+
+    /// Evaluates the call in a shard; a failure of the store is told apart from the client's mistakes.
+    pub fn try_evaluate(&self, view: &mut View<'_>) -> Result<Reply, Failure> {
+        let evaluate = match self.spec.run {
+            Run::Keyed { evaluate, .. } | Run::EveryShard { evaluate, .. } | Run::Cursor(evaluate) | Run::AnyShard(evaluate) => evaluate,
+            Run::Connection(_) => unreachable!("'{}' is evaluated by the connection, not by a shard", self.spec.name),
+        };
+        let result = evaluate(&self.arguments, view);
+        assert!(result.is_ok() || !view.has_written(), "'{}' answered with an error after it had written", self.spec.name);
+        result
+    }
+
+    /// The positions of the keys among the arguments.
+    pub fn key_positions(&self) -> impl Iterator<Item = usize> {
+        let Keys { first, last, step } = self.spec.keys;
+        let count = self.arguments.len();
+        let last = if last < 0 { count.saturating_sub(last.unsigned_abs() as usize) } else { last as usize };
+        let range = if step == 0 { 1..1 } else { first..(last + 1).min(count) };
+        range.step_by(step.max(1))
+    }
+
+    /// The slot of the call's keys, `None` where it has none; refused where they lie in several.
+    pub fn slot(&self) -> Result<Option<u16>, ErrorReply> {
+        let mut found = None;
+        for position in self.key_positions() {
+            let slot = slot::slot_of(&self.arguments[position]);
+            if found.is_some_and(|found| found != slot) {
+                return Err(ErrorReply::CROSS_SLOT);
+            }
+            found = Some(slot);
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted_so_that_lookup_finds_every_command() {
+        for spec in TABLE {
+            let found = lookup(spec.name.to_ascii_uppercase().as_bytes()).map(|found| found.name);
+            assert_eq!(found, Some(spec.name), "TABLE must be sorted by name");
+        }
+    }
+
+    #[test]
+    fn keys_are_found_by_the_row() {
+        let call = parse(["DEL", "a", "b", "c"].map(Bytes::from).to_vec()).expect("well formed");
+        assert_eq!(call.key_positions().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(call.slot(), Err(ErrorReply::CROSS_SLOT));
+    }
+}

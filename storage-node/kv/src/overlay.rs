@@ -1,0 +1,180 @@
+//! The overlay: effects that are proposed and not yet applied, seen as if they were.
+
+use crate::{Effect, Family, ReadError};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ops::{Bound, ControlFlow},
+};
+
+/// What a command reads from.
+pub trait Read {
+    /// The value of a key.
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, ReadError>;
+
+    /// Visits `from <= key < to` in order, until the visitor breaks.
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], visit: &mut Visitor<'_>) -> Result<(), ReadError>;
+}
+
+/// Sees one key and value of a scan, and says whether to go on.
+pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// A round of evaluation: everything that one log entry will carry. Rounds are applied in order.
+pub type Round = u64;
+
+#[derive(Debug)]
+struct Change {
+    round: Round,
+    value: Option<Bytes>,
+}
+
+#[derive(Debug)]
+struct HiddenRange {
+    round: Round,
+    family: Family,
+    from: Bytes,
+    to: Bytes,
+}
+
+/// Effects that are proposed and not yet applied.
+///
+/// Invariants: a change is of the newest round that touched its key; a hidden range hides the tablet below, never a change of the overlay
+/// (those inside it were turned into deletions when it came).
+#[derive(Debug, Default)]
+pub struct Overlay {
+    changes: [BTreeMap<Bytes, Change>; Family::ALL.len()],
+    hidden: Vec<HiddenRange>,
+    touched: VecDeque<(Round, Family, Bytes)>,
+    round: Round,
+    bytes: usize,
+}
+
+impl Overlay {
+    /// Begins the next round and returns its number; effects recorded from now on are of it.
+    pub fn begin_round(&mut self) -> Round {
+        self.round += 1;
+        self.round
+    }
+
+    /// Whether nothing is proposed.
+    pub fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.hidden.is_empty()
+    }
+
+    /// Keys and values held, in bytes: what the host's budget counts.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Makes an effect visible to the commands that follow.
+    pub fn record(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Put { family, key, value } => self.change(*family, key.clone(), Some(value.clone())),
+            Effect::Delete { family, key } => self.change(*family, key.clone(), None),
+            Effect::DeleteRange { family, from, to } => self.hide(*family, from, to),
+            // Elements that nothing names are out of every reader's reach already.
+            Effect::DropElements { .. } | Effect::Command { .. } | Effect::Count { .. } | Effect::ResetCounts => {}
+        }
+    }
+
+    /// Forgets the rounds up to `round`: the tablet has them now.
+    pub fn applied(&mut self, round: Round) {
+        while let Some((of, family, key)) = self.touched.pop_front_if(|(of, ..)| *of <= round) {
+            let changes = &mut self.changes[family as usize];
+            if changes.get(&key).is_some_and(|change| change.round <= of)
+                && let Some(change) = changes.remove(&key)
+            {
+                self.bytes -= size(&key, change.value.as_ref());
+            }
+        }
+        self.hidden.retain(|range| range.round > round);
+    }
+
+    /// Forgets everything: the leader stepped down, and what was proposed may never be.
+    pub fn clear(&mut self) {
+        let round = self.round;
+        *self = Overlay { round, ..Overlay::default() };
+    }
+
+    fn change(&mut self, family: Family, key: Bytes, value: Option<Bytes>) {
+        self.bytes += size(&key, value.as_ref());
+        self.touched.push_back((self.round, family, key.clone()));
+        if let Some(old) = self.changes[family as usize].insert(key.clone(), Change { round: self.round, value }) {
+            self.bytes -= size(&key, old.value.as_ref());
+        }
+    }
+
+    fn hide(&mut self, family: Family, from: &Bytes, to: &Bytes) {
+        let inside: Vec<Bytes> = self.changes[family as usize].range(from.clone()..to.clone()).map(|(key, _)| key.clone()).collect();
+        for key in inside {
+            self.change(family, key, None);
+        }
+        self.hidden.push(HiddenRange { round: self.round, family, from: from.clone(), to: to.clone() });
+    }
+
+    fn hides(&self, family: Family, key: &[u8]) -> bool {
+        self.hidden.iter().any(|range| range.family == family && *range.from <= *key && *key < *range.to)
+    }
+}
+
+fn size(key: &Bytes, value: Option<&Bytes>) -> usize {
+    const ENTRY_OVERHEAD: usize = 128;
+    key.len() + value.map_or(0, Bytes::len) + ENTRY_OVERHEAD
+}
+
+/// An overlay over a tablet.
+pub struct Layered<'a> {
+    /// What is proposed.
+    pub overlay: &'a Overlay,
+    /// What is applied.
+    pub tablet: &'a dyn Read,
+}
+
+impl Read for Layered<'_> {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        if let Some(change) = self.overlay.changes[family as usize].get(key) {
+            return Ok(change.value.clone());
+        }
+        if self.overlay.hides(family, key) {
+            return Ok(None);
+        }
+        self.tablet.get(family, key)
+    }
+
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], visit: &mut Visitor<'_>) -> Result<(), ReadError> {
+        if from >= to {
+            return Ok(());
+        }
+        let range = (Bound::Included(Bytes::copy_from_slice(from)), Bound::Excluded(Bytes::copy_from_slice(to)));
+        let mut changes = self.overlay.changes[family as usize].range(range).peekable();
+        let mut stopped = false;
+        self.tablet.scan(family, from, to, &mut |key, value| {
+            while let Some((changed, change)) = changes.next_if(|(changed, _)| ***changed < *key) {
+                if let Some(value) = &change.value
+                    && visit(changed, value).is_break()
+                {
+                    stopped = true;
+                    return ControlFlow::Break(());
+                }
+            }
+            let flow = match changes.next_if(|(changed, _)| ***changed == *key) {
+                Some((_, Change { value: Some(value), .. })) => visit(key, value),
+                Some((_, Change { value: None, .. })) => ControlFlow::Continue(()),
+                None if self.overlay.hides(family, key) => ControlFlow::Continue(()),
+                None => visit(key, value),
+            };
+            stopped = flow.is_break();
+            flow
+        })?;
+        if !stopped {
+            for (key, change) in changes {
+                if let Some(value) = &change.value
+                    && visit(key, value).is_break()
+                {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}

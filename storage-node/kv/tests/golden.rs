@@ -1,0 +1,183 @@
+//! Golden scripts: `testdata/*.txt`, one behaviour each.
+//!
+//! ```text
+//! # The first sentence says the intent.
+//!
+//! > SET greeting "hello world" EX 10        a request, written as an inline request
+//! OK                                        its reply, as recorded
+//! ! advance 11000                           time goes on, in milliseconds
+//! ! apply                                   what is proposed becomes applied
+//! ! effects                                 shows what the last request would replicate
+//! ! counts                                  shows the shard's counts
+//! ! resp3                                   replies from here on are shown as RESP3 encodes them (as resp2 for the other)
+//! ```
+//!
+//! `UPDATE=1 cargo test -p strata-kv --test golden` records the replies anew; people read the difference.
+
+use bytes::{Bytes, BytesMut};
+use std::{fmt::Write, fs, path::Path};
+use strata_base::Hlc;
+use strata_kv::{Effect, Facts, Overlay, Protocol, Reply, View, command, resp::RequestReader, testing::MapStore};
+
+/// A shard as a script sees it.
+struct Shard {
+    tablet: MapStore,
+    overlay: Overlay,
+    proposed: Vec<Effect>,
+    last: Vec<Effect>,
+    hlc: Hlc,
+    now_ms: u64,
+    shown_as: Option<Protocol>,
+}
+
+impl Shard {
+    fn new() -> Shard {
+        Shard {
+            tablet: MapStore::default(),
+            overlay: Overlay::default(),
+            proposed: Vec::new(),
+            last: Vec::new(),
+            hlc: Hlc::ZERO,
+            now_ms: 1_700_000_000_000,
+            shown_as: None,
+        }
+    }
+
+    fn request(&mut self, line: &str) -> String {
+        let mut input = BytesMut::from(format!("{line}\r\n").as_bytes());
+        let arguments = RequestReader::default().next(&mut input).expect("a script's request is well formed").expect("and whole");
+        let call = match command::parse(arguments) {
+            Ok(call) => call,
+            Err(error) => return self.show(&Reply::Error(error)),
+        };
+        self.hlc = self.hlc.next(self.now_ms);
+        self.overlay.begin_round();
+        let facts = Facts { counts: self.tablet.counts, random: self.hlc.as_u64(), ..Facts::default() };
+        let mut view = View::with_facts(&self.tablet, &mut self.overlay, self.hlc, facts);
+        let reply = call.evaluate(&mut view);
+        self.last = view.finish().effects;
+        self.proposed.extend(self.last.iter().cloned());
+        self.show(&reply)
+    }
+
+    fn directive(&mut self, words: &[&str]) -> String {
+        match words {
+            ["advance", millis] => self.now_ms += millis.parse::<u64>().expect("advance takes milliseconds"),
+            ["apply"] => {
+                self.proposed.drain(..).for_each(|effect| self.tablet.apply(&effect));
+                self.overlay.clear();
+            }
+            ["effects"] => return self.last.iter().map(|effect| format!("{}\n", show_effect(effect))).collect(),
+            ["counts"] => return format!("keys={} expires={}\n", self.tablet.counts.keys, self.tablet.counts.expires),
+            ["resp2"] => self.shown_as = Some(Protocol::Resp2),
+            ["resp3"] => self.shown_as = Some(Protocol::Resp3),
+            _ => panic!("no directive {words:?}: see the head of golden.rs"),
+        }
+        String::new()
+    }
+
+    fn show(&self, reply: &Reply) -> String {
+        match self.shown_as {
+            None => {
+                let mut out = String::new();
+                show_reply(reply, 0, &mut out);
+                out
+            }
+            Some(protocol) => {
+                let mut out = BytesMut::new();
+                reply.encode(protocol, &mut out);
+                format!("{}\n", out.escape_ascii())
+            }
+        }
+    }
+}
+
+/// Shows a reply the way redis-cli does.
+fn show_reply(reply: &Reply, depth: usize, out: &mut String) {
+    let indent = "   ".repeat(depth);
+    let mut line = |text: String| writeln!(out, "{indent}{text}").expect("a string takes every write");
+    match reply {
+        Reply::Status(text) => line((*text).to_owned()),
+        Reply::Error(error) => line(format!("(error) {error}")),
+        Reply::Integer(number) => line(format!("(integer) {number}")),
+        Reply::Bulk(bytes) => line(format!("\"{}\"", bytes.escape_ascii())),
+        Reply::Null => line("(nil)".to_owned()),
+        Reply::NullArray => line("(nil array)".to_owned()),
+        Reply::Double(number) => line(format!("(double) {number}")),
+        Reply::Verbatim(format, text) => line(format!("({format}) \"{}\"", text.escape_ascii())),
+        Reply::Array(items) => show_items("array", items, depth, out),
+        Reply::Set(items) => show_items("set", items, depth, out),
+        Reply::Map(pairs) => {
+            line(format!("(map of {})", pairs.len()));
+            for (key, value) in pairs {
+                show_reply(key, depth + 1, out);
+                show_reply(value, depth + 2, out);
+            }
+        }
+    }
+}
+
+fn show_items(kind: &str, items: &[Reply], depth: usize, out: &mut String) {
+    writeln!(out, "{}({kind} of {})", "   ".repeat(depth), items.len()).expect("a string takes every write");
+    for item in items {
+        show_reply(item, depth + 1, out);
+    }
+}
+
+fn show_effect(effect: &Effect) -> String {
+    let text = |bytes: &Bytes| bytes.escape_ascii().to_string();
+    match effect {
+        Effect::Put { family, key, value } => format!("put {family:?} {} = {}", text(key), text(value)),
+        Effect::Delete { family, key } => format!("delete {family:?} {}", text(key)),
+        Effect::DeleteRange { family, from, to } => format!("delete-range {family:?} {} .. {}", text(from), text(to)),
+        Effect::DropElements { prefix } => format!("drop-elements {}", text(prefix)),
+        Effect::Count { keys, expires } => format!("count keys{keys:+} expires{expires:+}"),
+        Effect::Command { .. } | Effect::ResetCounts => format!("{effect:?}"),
+    }
+}
+
+/// Runs a script, and returns it with the replies of now.
+fn run(script: &str) -> String {
+    let mut shard = Shard::new();
+    let mut out = String::new();
+    for line in script.lines() {
+        let answer = match line.split_at_checked(2) {
+            Some(("> ", request)) => shard.request(request),
+            Some(("! ", directive)) => shard.directive(&directive.split_whitespace().collect::<Vec<_>>()),
+            _ if line.is_empty() || line.starts_with('#') => String::new(),
+            // A reply of an earlier recording.
+            _ => continue,
+        };
+        writeln!(out, "{line}").expect("a string takes every write");
+        out.push_str(&answer);
+    }
+    out
+}
+
+fn check(path: &Path) -> Result<(), String> {
+    let recorded = fs::read_to_string(path).expect("a script is readable");
+    if !recorded.starts_with("# ") {
+        return Err(format!("{}: the first line must say the intent: `# …`", path.display()));
+    }
+    let now = run(&recorded);
+    if now == recorded {
+        return Ok(());
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(path, now).expect("a script is writable");
+        return Ok(());
+    }
+    let line = 1 + now.lines().zip(recorded.lines()).take_while(|(now, recorded)| now == recorded).count();
+    let at = |text: &str| text.lines().nth(line - 1).unwrap_or("the end of the script").to_owned();
+    Err(format!("{}:{line}: recorded {:?}, now {:?} (UPDATE=1 records anew)", path.display(), at(&recorded), at(&now)))
+}
+
+#[test]
+fn scripts_give_what_they_recorded() {
+    let mut paths: Vec<_> = fs::read_dir("testdata").expect("testdata exists").map(|entry| entry.expect("readable").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
+    paths.sort();
+    assert!(!paths.is_empty(), "there are no golden scripts");
+    let failures: Vec<String> = paths.iter().filter_map(|path| check(path).err()).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}

@@ -1,0 +1,1 @@
+//! One Raft group as a pure machine: events in, effects out.

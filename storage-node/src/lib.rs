@@ -1,0 +1,1 @@
+//! The storage node: sockets, files, threads and time around the pure rooms.
