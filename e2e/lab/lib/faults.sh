@@ -1,0 +1,61 @@
+# Faults, each made from outside of what it befalls.
+# shellcheck shell=bash
+
+# cut NODE [OTHER]: no packet between the node and the rest (or only the other node) gets through, in either
+# direction, and nobody is told. What runs within the node still reaches itself.
+cut_off() {
+  heal "$@"
+  if (($# > 1)); then
+    filter --append FORWARD --in-interface "$1" --out-interface "$2" --jump DROP
+    filter --append FORWARD --in-interface "$2" --out-interface "$1" --jump DROP
+  else
+    filter --append PREROUTING --in-interface "$1" --jump DROP
+    filter --append POSTROUTING --out-interface "$1" --jump DROP
+  fi
+}
+
+# heal NODE [OTHER]: removes every cut that names the node (or only those between the two).
+heal() {
+  local rule words
+  while read -r rule; do
+    [[ " $rule " == *" $1 "* && " $rule " == *" ${2:-$1} "* && $rule == "-A "*"-j DROP" ]] || continue
+    read -ra words <<<"${rule/#-A /-D }"
+    filter "${words[@]}"
+  done < <(filter --list-rules)
+}
+
+# The mangle table, because it sees packets before and after every other decision, and kube-proxy leaves it alone.
+filter() { nsenter --target "$process_one" --net --mount timeout 20 iptables --wait --table mangle "$@"; }
+
+# kill_all TARGET…: SIGKILL for all of them at once. A target is a component (etcd, kube-apiserver, node-1.kubelet,
+# node-2.containerd, s3 and so on: the names of the files in the pid folder), or a pod as NAMESPACE/POD or POD, whose
+# containers die while its sandbox lives.
+kill_all() {
+  local target found=() components=() pids=()
+  (($#)) || misuse "kill needs at least one pod or component"
+  for target in "$@"; do
+    if [[ -e $run/pid/$target ]]; then
+      components+=("$(cat "$run/pid/$target")")
+    else
+      mapfile -t found < <(processes_of_pod "$target")
+      ((${#found[@]})) || fail "lab '$name' has no component and no pod with a running container named '$target'"
+      pids+=("${found[@]}")
+    fi
+  done
+  ((${#pids[@]} == 0)) || kill -KILL "${pids[@]}"
+  # Components are known by the pids of their own namespace.
+  ((${#components[@]} == 0)) || nsenter --target "$process_one" --pid --mount kill -KILL "${components[@]}"
+}
+
+# processes_of_pod [NAMESPACE/]POD: by their pids outside.
+processes_of_pod() {
+  local namespace=default pod=$1 node container folder
+  if [[ $pod == */* ]]; then namespace=${pod%%/*} pod=${pod#*/}; fi
+  while read -r node container; do
+    [[ $container == containerd://* ]] || continue
+    while read -r folder; do
+      cat "$folder/cgroup.procs"
+    done < <(find "$(freezer_tree)/$group/$node/kubepods" -type d -name "${container#containerd://}")
+  done < <(kube get pod --namespace "$namespace" "$pod" --output \
+    jsonpath='{range .status.containerStatuses[*]}{$.spec.nodeName}{" "}{.containerID}{"\n"}{end}')
+}
