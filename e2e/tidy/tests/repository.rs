@@ -1,0 +1,122 @@
+//! Every rule of `strata_tidy`, run over this repository.
+
+use std::sync::LazyLock;
+
+use cargo_metadata::MetadataCommand;
+use strata_tidy::dependency::Graph;
+use strata_tidy::repository::{File, Repository, root};
+use strata_tidy::{Finding, absence, company, dependency, link, manner, place, size};
+
+static REPOSITORY: LazyLock<Repository> = LazyLock::new(Repository::load);
+static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
+    // One platform, so that crates of others need not be downloaded.
+    let options = ["--locked", "--filter-platform", "x86_64-unknown-linux-gnu"].map(str::to_owned);
+    let metadata = MetadataCommand::new().current_dir(root()).other_options(options).exec().expect("cargo describes the workspace");
+    Graph::from_metadata(&metadata)
+});
+
+const RATCHET: &str = "e2e/tidy/ratchet.txt";
+const PURE_LINTS: &str = "storage-node/base/clippy.toml";
+
+#[track_caller]
+fn check(findings: impl IntoIterator<Item = Finding>) {
+    let mut lines: Vec<String> = findings.into_iter().map(|finding| finding.to_string()).collect();
+    lines.sort();
+    assert!(lines.is_empty(), "{} findings:\n{}", lines.len(), lines.join("\n"));
+}
+
+fn text(path: &str) -> &str {
+    REPOSITORY.get(path).map_or_else(|| panic!("{path} is missing, and rules depend on it"), |file| &file.text)
+}
+
+#[test]
+fn leaves_and_shells_know_nothing_of_each_other() {
+    check(dependency::rooms_apart(&GRAPH));
+}
+
+#[test]
+fn pure_crates_link_nothing_that_touches_the_world() {
+    check(dependency::pure_rooms(&GRAPH));
+}
+
+#[test]
+fn engines_belong_to_one_room_each() {
+    check(dependency::reserved_crates(&GRAPH));
+}
+
+#[test]
+fn dependencies_come_through_the_workspace() {
+    let manifests = REPOSITORY.files.iter().filter(|file| file.path.ends_with("Cargo.toml"));
+    check(manifests.flat_map(|file| dependency::inherited(&file.path, &file.text)));
+}
+
+#[test]
+fn only_one_module_names_each_engine() {
+    check(REPOSITORY.rust().flat_map(|file| absence::absences(file, absence::ABSENCES)));
+}
+
+#[test]
+fn functions_and_files_are_small() {
+    let ratchet = size::parse_ratchet(text(RATCHET)).expect("the ratchet parses");
+    let measures: Vec<size::Measure> = REPOSITORY.rust().flat_map(size::measure).collect();
+    check(size::oversized(&measures, &ratchet, RATCHET));
+}
+
+#[test]
+fn tests_do_not_sleep() {
+    check(REPOSITORY.rust().flat_map(manner::sleeps));
+}
+
+#[test]
+fn tests_run_and_assert() {
+    check(REPOSITORY.rust().flat_map(manner::idle_tests));
+}
+
+#[test]
+fn suppressions_give_a_reason() {
+    check(REPOSITORY.rust().flat_map(manner::suppressions));
+}
+
+#[test]
+fn commands_have_golden_scripts() {
+    check(company::golden_scripts(&REPOSITORY.paths()));
+}
+
+#[test]
+fn crates_begin_with_a_page() {
+    check(REPOSITORY.rust().flat_map(company::crate_pages));
+}
+
+#[test]
+fn dependencies_are_explained() {
+    check(company::dependency_page(text("Cargo.toml"), text(company::DEPENDENCY_PAGE)));
+}
+
+#[test]
+fn pure_crates_share_the_stricter_lints() {
+    check(company::stricter_lints(text("clippy.toml"), PURE_LINTS, text(PURE_LINTS)));
+    let pure = ["storage-node/kv", "storage-node/node-api", "storage-node/raft-group", "operator/planner"];
+    for folder in pure {
+        assert_eq!(text(&format!("{folder}/clippy.toml")), text(PURE_LINTS), "{folder}/clippy.toml is not the shared list: link it");
+    }
+}
+
+#[test]
+fn the_judge_may_not_sleep_either() {
+    let bans = company::clippy_bans(text("e2e/clippy.toml"));
+    for ban in ["std::thread::sleep", "tokio::time::sleep", "tokio::time::sleep_until"] {
+        assert!(bans.contains(ban), "e2e/clippy.toml lost {ban}");
+    }
+}
+
+#[test]
+fn links_resolve() {
+    let pages = REPOSITORY.files.iter().filter(|file| file.has_extension("md"));
+    check(pages.flat_map(|file| link::broken(file, |path| link::lookup(&REPOSITORY, path))));
+}
+
+#[test]
+fn nothing_names_a_machine() {
+    let is_ours = |file: &&File| !file.path.ends_with("go.sum") && !file.path.ends_with("Cargo.lock");
+    check(REPOSITORY.files.iter().filter(is_ours).flat_map(place::places));
+}
