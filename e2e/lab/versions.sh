@@ -1,4 +1,4 @@
-# What the lab is built from, and nothing else: a change here, in kube/, dns/, pause/ or lib/build.sh is a new cache folder.
+# What the lab is built from, and nothing else: a change here, in kube/, dns/, pause/ or lib/recipes.sh is a new cache folder.
 # shellcheck shell=bash
 
 # The module kube/ pins Kubernetes itself; this is the version its components report.

@@ -33,7 +33,7 @@ runs=${STRATA_LAB_RUN:-${TMPDIR:-/tmp}/strata-lab}
 inputs_hash() {
   (
     cd "$here" || exit 1
-    find versions.sh kube dns pause lib/build.sh -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    find versions.sh kube dns pause lib/recipes.sh -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
   ) | sha256sum | cut -c1-16
 }
 
@@ -65,7 +65,7 @@ started_at() {
 # same_process FILE: FILE holds "pid start"; prints the pid if that very process still lives.
 same_process() {
   local pid start
-  read -r pid start <"$1" 2>/dev/null || return 1
+  read -r pid start 2>/dev/null <"$1" || return 1
   [[ $(started_at "$pid") == "$start" ]] || return 1
   printf '%s\n' "$pid"
 }
@@ -91,13 +91,15 @@ require_node() {
   [[ -d $run/$1 && $1 == node-* ]] || fail "lab '$name' has no node '$1'; its nodes are node-1 to node-$nodes" 2
 }
 
-# Commands in the lab's network, with its name service: its resolv.conf is in the lab's mount namespace.
+# Commands in the lab's network, with its name service, and otherwise in the host's own world: its files, its processes.
 # The mark is how "down" finds what was left running here.
 entering() {
-  # env --chdir after nsenter, because entering a mount namespace moves to its root.
-  entrance=(nsenter --target "$process_one" --net --mount env --chdir="$PWD" "STRATA_LAB_INSIDE=$run"
-    KUBECONFIG="$kubeconfig" KUBECACHEDIR="$run/tools/kube" HELM_CACHE_HOME="$run/tools/helm/cache"
-    HELM_CONFIG_HOME="$run/tools/helm/config" HELM_DATA_HOME="$run/tools/helm/data" PATH="$bin:$PATH")
+  # shellcheck disable=SC2016
+  entrance=(nsenter "--net=/proc/$process_one/ns/net" unshare --mount bash -c
+    'mount --bind "$1" "$(readlink --canonicalize-missing /etc/resolv.conf)" 2>/dev/null; shift; exec "$@"'
+    in "$run/resolv.conf" env "STRATA_LAB_INSIDE=$run" KUBECONFIG="$kubeconfig" KUBECACHEDIR="$run/tools/kube"
+    HELM_CACHE_HOME="$run/tools/helm/cache" HELM_CONFIG_HOME="$run/tools/helm/config"
+    HELM_DATA_HOME="$run/tools/helm/data" PATH="$bin:$PATH")
 }
 
 enter() {

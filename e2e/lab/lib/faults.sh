@@ -49,13 +49,11 @@ kill_all() {
 
 # processes_of_pod [NAMESPACE/]POD: by their pids outside.
 processes_of_pod() {
-  local namespace=default pod=$1 node container folder
+  local namespace=default pod=$1 node containers container
   if [[ $pod == */* ]]; then namespace=${pod%%/*} pod=${pod#*/}; fi
-  while read -r node container; do
-    [[ $container == containerd://* ]] || continue
-    while read -r folder; do
-      cat "$folder/cgroup.procs"
-    done < <(find "$(freezer_tree)/$group/$node/kubepods" -type d -name "${container#containerd://}")
-  done < <(kube get pod --namespace "$namespace" "$pod" --output \
-    jsonpath='{range .status.containerStatuses[*]}{$.spec.nodeName}{" "}{.containerID}{"\n"}{end}')
+  read -r node containers < <(kube get pod --namespace "$namespace" "$pod" --output \
+    jsonpath='{.spec.nodeName} {.status.containerStatuses[*].containerID}{"\n"}' 2>/dev/null) || return 0
+  for container in $containers; do
+    find "$(freezer_tree)/$group/$node/kubepods" -path "*/${container#containerd://}*" -name cgroup.procs -exec cat {} +
+  done
 }

@@ -15,7 +15,8 @@ freezer_tree() { if version_2; then echo "$cgroups"; else echo "$cgroups/freezer
 
 group_trees() {
   if version_2; then echo "$cgroups"; else
-    find "$cgroups" -mindepth 1 -maxdepth 1 -type d ! -name unified
+    # With "unified" among them, where runtimes leave empty groups.
+    find "$cgroups" -mindepth 1 -maxdepth 1 -type d
   fi
 }
 

@@ -15,7 +15,10 @@ s3_address=10.100.0.9
 api_server=https://$api_address:6443
 
 # phase SENTENCE: what "up" says if the deadline comes while this is going on.
-phase() { printf '%s\n' "$1" >"$run/phase"; }
+phase() {
+  printf '%s\n' "$1" >"$run/phase"
+  printf '%(%T)T %s\n' -1 "$1"
+}
 
 broken() {
   printf '%s\n' "$1" >"$run/failed"
@@ -296,7 +299,7 @@ bring_up() {
       kill -0 "${running[$component_name]}" 2>/dev/null ||
         broken "$component_name ended while the lab waited for $what: $(last_words "log/$component_name.log"); see $run/log/$component_name.log"
     done
-    ((SECONDS < end)) || broken "gave up after $limit s waiting for $what; see the logs in $run/log"
+    ((SECONDS < end)) || broken "gave up after $limit s waiting for $what"
     sleep 0.1
   done
 }
