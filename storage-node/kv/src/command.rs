@@ -4,22 +4,175 @@
 //! give it a golden script `testdata/<name>.txt`. The table gives the router everything it must know: which arguments are keys, whether
 //! the command writes, and how a call over several shards is cut and its replies merged.
 
-use crate::{ErrorReply, Failure, Reply, View, session::ConnectionCommand, slot};
+use crate::{ErrorReply, Failure, Reply, View, number, session::ConnectionCommand, slot};
 use bytes::Bytes;
+use strata_base::SLOT_COUNT;
 
+mod append;
+mod auth;
+mod client;
+mod cluster;
+mod config;
+mod copy;
+mod dbsize;
+mod decr;
+mod decrby;
 mod del;
+mod echo;
+mod exists;
 mod expire;
+mod expireat;
+mod expiretime;
+mod flushall;
+mod flushdb;
 mod get;
+mod getdel;
+mod getex;
+mod getrange;
+mod getset;
+mod hdel;
+mod hello;
+mod hexists;
+mod hget;
+mod hgetall;
+mod hincrby;
+mod hincrbyfloat;
+mod hkeys;
+mod hlen;
+mod hmget;
+mod hmset;
+mod hrandfield;
+mod hscan;
+mod hset;
+mod hsetnx;
+mod hstrlen;
+mod hvals;
 mod incr;
+mod incrby;
+mod incrbyfloat;
+mod info;
+mod keys;
+mod lcs;
+mod mget;
+mod mset;
+mod msetnx;
+mod object;
+mod persist;
+mod pexpire;
+mod pexpireat;
+mod pexpiretime;
+mod ping;
+mod psetex;
+mod pttl;
+mod quit;
+mod randomkey;
+mod readonly;
+mod readwrite;
+mod rename;
+mod renamenx;
+mod reset;
+pub mod scan;
+mod select;
 mod set;
+mod setex;
+mod setnx;
+mod setrange;
+mod strlen;
+mod substr;
+mod table;
+mod time;
+mod touch;
+mod ttl;
+mod r#type;
+mod unlink;
+mod wait;
 
 /// Every command, in the order of COMMAND's reply.
-pub static TABLE: &[&Spec] = &[&del::SPEC, &expire::SPEC, &get::SPEC, &incr::SPEC, &set::SPEC];
+pub static TABLE: &[&Spec] = &[
+    &append::SPEC,
+    &auth::SPEC,
+    &client::SPEC,
+    &cluster::SPEC,
+    &table::SPEC,
+    &config::SPEC,
+    &copy::SPEC,
+    &dbsize::SPEC,
+    &decr::SPEC,
+    &decrby::SPEC,
+    &del::SPEC,
+    &echo::SPEC,
+    &exists::SPEC,
+    &expire::SPEC,
+    &expireat::SPEC,
+    &expiretime::SPEC,
+    &flushall::SPEC,
+    &flushdb::SPEC,
+    &get::SPEC,
+    &getdel::SPEC,
+    &getex::SPEC,
+    &getrange::SPEC,
+    &getset::SPEC,
+    &hdel::SPEC,
+    &hello::SPEC,
+    &hexists::SPEC,
+    &hget::SPEC,
+    &hgetall::SPEC,
+    &hincrby::SPEC,
+    &hincrbyfloat::SPEC,
+    &hkeys::SPEC,
+    &hlen::SPEC,
+    &hmget::SPEC,
+    &hmset::SPEC,
+    &hrandfield::SPEC,
+    &hscan::SPEC,
+    &hset::SPEC,
+    &hsetnx::SPEC,
+    &hstrlen::SPEC,
+    &hvals::SPEC,
+    &incr::SPEC,
+    &incrby::SPEC,
+    &incrbyfloat::SPEC,
+    &info::SPEC,
+    &keys::SPEC,
+    &lcs::SPEC,
+    &mget::SPEC,
+    &mset::SPEC,
+    &msetnx::SPEC,
+    &object::SPEC,
+    &persist::SPEC,
+    &pexpire::SPEC,
+    &pexpireat::SPEC,
+    &pexpiretime::SPEC,
+    &ping::SPEC,
+    &psetex::SPEC,
+    &pttl::SPEC,
+    &quit::SPEC,
+    &randomkey::SPEC,
+    &readonly::SPEC,
+    &readwrite::SPEC,
+    &rename::SPEC,
+    &renamenx::SPEC,
+    &reset::SPEC,
+    &scan::SPEC,
+    &select::SPEC,
+    &set::SPEC,
+    &setex::SPEC,
+    &setnx::SPEC,
+    &setrange::SPEC,
+    &strlen::SPEC,
+    &substr::SPEC,
+    &time::SPEC,
+    &touch::SPEC,
+    &ttl::SPEC,
+    &r#type::SPEC,
+    &unlink::SPEC,
+    &wait::SPEC,
+];
 
 /// A row of the command table.
 #[derive(Debug)]
 pub struct Spec {
-    /// The name, in lower case.
+    /// The name, in lower case; `container|name` for a subcommand.
     pub name: &'static str,
     /// The number of arguments, name included; negative for "at least".
     pub arity: i32,
@@ -35,6 +188,8 @@ pub struct Spec {
     pub since: &'static str,
     /// One sentence.
     pub summary: &'static str,
+    /// The rows of its subcommands, if it is a container of them.
+    pub subcommands: &'static [&'static Spec],
 }
 
 /// Which arguments are keys: the first, the last (negative: from the end), and the step between.
@@ -55,6 +210,8 @@ impl Keys {
     pub const ONE: Keys = Keys { first: 1, last: 1, step: 1 };
     /// The first two arguments are keys.
     pub const TWO: Keys = Keys { first: 1, last: 2, step: 1 };
+    /// The argument after a subcommand's name is the key.
+    pub const SECOND: Keys = Keys { first: 2, last: 2, step: 1 };
     /// Every argument is a key.
     pub const ALL: Keys = Keys { first: 1, last: -1, step: 1 };
     /// Every other argument is a key, followed by its value.
@@ -81,8 +238,10 @@ pub enum Run {
         /// How the parts become one reply.
         merge: Merge,
     },
-    /// The shard that the cursor in the first argument points into.
+    /// The shard that the cursor in the first argument points into; [`Call::slot`] reads it.
     Cursor(Evaluate),
+    /// The shard of the slot whose number is the second argument; [`Call::slot`] reads it.
+    Slot(Evaluate),
     /// One shard drawn at random, and the others in turn while the reply is no value.
     AnyShard(Evaluate),
     /// The node that the connection is with.
@@ -133,12 +292,20 @@ pub fn lookup(name: &[u8]) -> Option<&'static Spec> {
 /// Finds the command of a request and checks the number of its arguments.
 pub fn parse(arguments: Vec<Bytes>) -> Result<Call, ErrorReply> {
     let name = arguments.first().map_or(&b""[..], |name| name);
-    let spec = lookup(name).ok_or_else(|| unknown_command(&arguments))?;
+    let mut spec = lookup(name).ok_or_else(|| unknown_command(&arguments))?;
+    if let (false, Some(word)) = (spec.subcommands.is_empty(), arguments.get(1)) {
+        spec = spec.subcommand(word).ok_or_else(|| unknown_subcommand(spec, word))?;
+    }
     let count = arguments.len() as i32;
     if (spec.arity >= 0 && count != spec.arity) || count < -spec.arity {
         return Err(ErrorReply::wrong_arity(spec.name));
     }
     Ok(Call { spec, arguments })
+}
+
+fn unknown_subcommand(container: &Spec, word: &Bytes) -> ErrorReply {
+    let word = String::from_utf8_lossy(&word[..word.len().min(128)]);
+    ErrorReply::new(format!("ERR unknown subcommand '{word}'. Try {} HELP.", container.name.to_ascii_uppercase()))
 }
 
 fn unknown_command(arguments: &[Bytes]) -> ErrorReply {
@@ -156,6 +323,12 @@ fn unknown_command(arguments: &[Bytes]) -> ErrorReply {
 }
 
 impl Spec {
+    /// The row of a subcommand; its name in any case.
+    pub fn subcommand(&self, word: &[u8]) -> Option<&'static Spec> {
+        let is_it = |spec: &&&Spec| spec.name.split_once('|').is_some_and(|(_, name)| name.as_bytes().eq_ignore_ascii_case(word));
+        self.subcommands.iter().find(is_it).copied()
+    }
+
     /// Whether the command may write.
     pub fn is_write(&self) -> bool {
         self.flags.contains(&"write")
@@ -180,7 +353,8 @@ impl Call {
     /// Evaluates the call in a shard; a failure of the store is told apart from the client's mistakes.
     pub fn try_evaluate(&self, view: &mut View<'_>) -> Result<Reply, Failure> {
         let evaluate = match self.spec.run {
-            Run::Keyed { evaluate, .. } | Run::EveryShard { evaluate, .. } | Run::Cursor(evaluate) | Run::AnyShard(evaluate) => evaluate,
+            Run::Keyed { evaluate, .. } | Run::EveryShard { evaluate, .. } => evaluate,
+            Run::Cursor(evaluate) | Run::Slot(evaluate) | Run::AnyShard(evaluate) => evaluate,
             Run::Connection(_) => unreachable!("'{}' is evaluated by the connection, not by a shard", self.spec.name),
         };
         let result = evaluate(&self.arguments, view);
@@ -197,8 +371,18 @@ impl Call {
         range.step_by(step.max(1))
     }
 
-    /// The slot of the call's keys, `None` where it has none; refused where they lie in several.
+    /// The slot that decides who evaluates the call: that of its keys, of its cursor, or the one it names; `None` where any shard, every
+    /// shard or the connection does. Refused where its keys lie in several, and where the cursor or slot is none.
     pub fn slot(&self) -> Result<Option<u16>, ErrorReply> {
+        match self.spec.run {
+            Run::Cursor(_) => return scan::Cursor::parse(&self.arguments[1]).map(|cursor| Some(cursor.slot)),
+            Run::Slot(_) => {
+                let slot = number::parse_integer(&self.arguments[2]).ok_or(ErrorReply::NOT_AN_INTEGER)?;
+                let slot = u16::try_from(slot).ok().filter(|slot| *slot < SLOT_COUNT);
+                return slot.map(Some).ok_or(ErrorReply::INVALID_SLOT);
+            }
+            _ => {}
+        }
         let mut found = None;
         for position in self.key_positions() {
             let slot = slot::slot_of(&self.arguments[position]);

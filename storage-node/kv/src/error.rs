@@ -24,12 +24,29 @@ impl ErrorReply {
     pub const STRING_TOO_LONG: ErrorReply = ErrorReply::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     /// A key is longer than [`crate::limits::KEY_BYTES_MAX`].
     pub const KEY_TOO_LONG: ErrorReply = ErrorReply::fixed("ERR key exceeds maximum allowed size (65536 bytes): use a shorter key");
+    /// A field is longer than [`crate::limits::FIELD_BYTES_MAX`].
+    pub const FIELD_TOO_LONG: ErrorReply = ErrorReply::fixed("ERR field exceeds maximum allowed size (65536 bytes): use a shorter field");
+    /// A collection exceeds [`crate::limits::COPY_BYTES_MAX`], so it cannot be copied or renamed within one entry.
+    pub const TOO_LARGE_TO_COPY: ErrorReply = ErrorReply::fixed("ERR the hash is too large to be copied or renamed at once (64 MiB)");
+    /// The reply would exceed [`crate::limits::REPLY_BYTES_MAX`].
+    pub const REPLY_TOO_LARGE: ErrorReply = ErrorReply::fixed("ERR the reply exceeds the maximum allowed size: use the SCAN family");
     /// The named key does not exist.
     pub const NO_SUCH_KEY: ErrorReply = ErrorReply::fixed("ERR no such key");
     /// The keys of one call lie in several slots.
     pub const CROSS_SLOT: ErrorReply = ErrorReply::fixed("CROSSSLOT Keys in request don't hash to the same slot");
     /// The cursor was not given by a scan.
     pub const INVALID_CURSOR: ErrorReply = ErrorReply::fixed("ERR invalid cursor");
+
+    /// The connection has not given the password.
+    pub const NO_AUTH: ErrorReply = ErrorReply::fixed("NOAUTH Authentication required.");
+    /// The password, or the user, is wrong.
+    pub const WRONG_PASSWORD: ErrorReply = ErrorReply::fixed("WRONGPASS invalid username-password pair or user is disabled.");
+    /// A cluster command came in by the plain port.
+    pub const CLUSTER_DISABLED: ErrorReply = ErrorReply::fixed("ERR This instance has cluster support disabled");
+    /// A slot is not below 16384.
+    pub const INVALID_SLOT: ErrorReply = ErrorReply::fixed("ERR Invalid slot");
+    /// A database other than 0 was named.
+    pub const NO_SUCH_DATABASE: ErrorReply = ErrorReply::fixed("ERR DB index is out of range");
 
     /// An error whose text is known at compile time.
     pub const fn fixed(text: &'static str) -> ErrorReply {

@@ -1,6 +1,6 @@
 //! The overlay: effects that are proposed and not yet applied, seen as if they were.
 
-use crate::{Effect, Family, ReadError};
+use crate::{Counts, Effect, Family, ReadError};
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -45,8 +45,18 @@ pub struct Overlay {
     changes: [BTreeMap<Bytes, Change>; Family::ALL.len()],
     hidden: Vec<HiddenRange>,
     touched: VecDeque<(Round, Family, Bytes)>,
+    counted: VecDeque<CountChange>,
     round: Round,
     bytes: usize,
+}
+
+/// What a round does to the shard's counts: where `resets`, they begin at zero before the rest is added.
+#[derive(Debug)]
+struct CountChange {
+    round: Round,
+    resets: bool,
+    keys: i64,
+    expires: i64,
 }
 
 impl Overlay {
@@ -58,7 +68,7 @@ impl Overlay {
 
     /// Whether nothing is proposed.
     pub fn is_empty(&self) -> bool {
-        self.touched.is_empty() && self.hidden.is_empty()
+        self.touched.is_empty() && self.hidden.is_empty() && self.counted.is_empty()
     }
 
     /// Keys and values held, in bytes: what the host's budget counts.
@@ -72,9 +82,39 @@ impl Overlay {
             Effect::Put { family, key, value } => self.change(*family, key.clone(), Some(value.clone())),
             Effect::Delete { family, key } => self.change(*family, key.clone(), None),
             Effect::DeleteRange { family, from, to } => self.hide(*family, from, to),
+            Effect::Count { keys, expires } => {
+                let count = self.count_of_round();
+                count.keys += keys;
+                count.expires += expires;
+            }
+            Effect::ResetCounts => {
+                let round = self.round;
+                *self.count_of_round() = CountChange { round, resets: true, keys: 0, expires: 0 };
+            }
             // Elements that nothing names are out of every reader's reach already.
-            Effect::DropElements { .. } | Effect::Command { .. } | Effect::Count { .. } | Effect::ResetCounts => {}
+            Effect::DropElements { .. } | Effect::Command { .. } => {}
         }
+    }
+
+    /// What is proposed for a key: `None` where nothing is, `Some(None)` where it is removed.
+    pub fn proposed(&self, family: Family, key: &[u8]) -> Option<Option<&Bytes>> {
+        self.changes[family as usize].get(key).map(|change| change.value.as_ref())
+    }
+
+    /// The shard's counts once everything proposed is applied, given those of the last applied entry.
+    pub fn counts(&self, applied: Counts) -> Counts {
+        self.counted.iter().fold(applied, |counts, change| {
+            let before = if change.resets { Counts::default() } else { counts };
+            let keys = before.keys.saturating_add_signed(change.keys);
+            Counts { keys, expires: before.expires.saturating_add_signed(change.expires) }
+        })
+    }
+
+    fn count_of_round(&mut self) -> &mut CountChange {
+        if self.counted.back().is_none_or(|last| last.round != self.round) {
+            self.counted.push_back(CountChange { round: self.round, resets: false, keys: 0, expires: 0 });
+        }
+        self.counted.back_mut().expect("a change was just pushed")
     }
 
     /// Forgets the rounds up to `round`: the tablet has them now.
@@ -88,6 +128,7 @@ impl Overlay {
             }
         }
         self.hidden.retain(|range| range.round > round);
+        while self.counted.pop_front_if(|change| change.round <= round).is_some() {}
     }
 
     /// Forgets everything: the leader stepped down, and what was proposed may never be.

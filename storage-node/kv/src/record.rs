@@ -17,7 +17,7 @@
 
 use crate::{
     ReadError,
-    slot::{slot_of, tag_hash},
+    slot::{hash_of_tag, hash_tag, slot_of_tag},
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use strata_base::{Hlc, SlotRange};
@@ -27,6 +27,8 @@ use xxhash_rust::xxh3::xxh3_64;
 pub const VERSION: u8 = 1;
 
 const FLAG_EXPIRES: u8 = 1;
+const STRING: u8 = 1;
+const HASH: u8 = 2;
 const PLACE_BYTES: usize = 6;
 
 /// What a Redis key holds: a meta record.
@@ -69,8 +71,8 @@ impl Body {
 
     const fn type_number(&self) -> u8 {
         match self {
-            Body::String(_) => 1,
-            Body::Hash(_) => 2,
+            Body::String(_) => STRING,
+            Body::Hash(_) => HASH,
         }
     }
 }
@@ -107,48 +109,76 @@ impl Record {
 
     /// Reads a value of the meta family; `key` is its encoded key, for the error.
     pub fn decode(key: &[u8], value: &Bytes) -> Result<Record, ReadError> {
-        Self::decode_body(value.clone()).map_err(|reason| ReadError::Corrupt { key: key.to_vec(), reason })
+        let corrupt = |reason| ReadError::Corrupt { key: key.to_vec(), reason };
+        let (head, body_at) = Head::parse(value).map_err(corrupt)?;
+        let mut rest = value.slice(body_at..);
+        let body = match head.kind {
+            STRING => Body::String(rest),
+            _ => {
+                let numbers = (rest.try_get_u64(), rest.try_get_u64(), rest.has_remaining());
+                let (Ok(size @ 1..), Ok(creation), false) = numbers else { return Err(corrupt("the state of a collection is malformed")) };
+                Body::Hash(Collection { size, creation: Hlc::from_u64(creation) })
+            }
+        };
+        Ok(Record { hlc: head.hlc, expire_ms: head.expire_ms, body })
+    }
+}
+
+/// What a scan reads of a record: all but its body, which may be large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The HLC of the last write to the key.
+    pub hlc: Hlc,
+    /// When the key expires, in milliseconds since the Unix epoch.
+    pub expire_ms: Option<u64>,
+    kind: u8,
+}
+
+impl Head {
+    /// Reads the beginning of a value of the meta family; `key` is its encoded key, for the error.
+    pub fn decode(key: &[u8], value: &[u8]) -> Result<Head, ReadError> {
+        Self::parse(value).map(|(head, _)| head).map_err(|reason| ReadError::Corrupt { key: key.to_vec(), reason })
     }
 
-    fn decode_body(mut rest: Bytes) -> Result<Record, &'static str> {
+    /// The name that TYPE answers.
+    pub const fn type_name(&self) -> &'static str {
+        if self.kind == STRING { "string" } else { "hash" }
+    }
+
+    /// Whether the key is expired at a time, in milliseconds since the Unix epoch. As in Redis, its last millisecond still counts.
+    pub fn is_expired_at(&self, now_ms: u64) -> bool {
+        self.expire_ms.is_some_and(|expire_ms| now_ms > expire_ms)
+    }
+
+    /// The head, and where the body begins.
+    fn parse(value: &[u8]) -> Result<(Head, usize), &'static str> {
         const SHORT: &str = "the record ends early";
+        let mut rest = value;
         if rest.try_get_u8().map_err(|_| SHORT)? != VERSION {
             return Err("the record has a version that this build does not know");
         }
         let kind = rest.try_get_u8().map_err(|_| SHORT)?;
         let flags = rest.try_get_u8().map_err(|_| SHORT)?;
+        if !matches!(kind, STRING | HASH) {
+            return Err("the record has a type that this build does not know");
+        }
         if flags & !FLAG_EXPIRES != 0 {
             return Err("the record has flags that this build does not know");
         }
         let hlc = Hlc::from_u64(rest.try_get_u64().map_err(|_| SHORT)?);
         let expire_ms = if flags & FLAG_EXPIRES != 0 { Some(rest.try_get_u64().map_err(|_| SHORT)?) } else { None };
-        let body = match kind {
-            1 => Body::String(rest),
-            2 => {
-                let size = rest.try_get_u64().map_err(|_| SHORT)?;
-                let creation = Hlc::from_u64(rest.try_get_u64().map_err(|_| SHORT)?);
-                if rest.has_remaining() || size == 0 {
-                    return Err("the state of a collection is malformed");
-                }
-                Body::Hash(Collection { size, creation })
-            }
-            _ => return Err("the record has a type that this build does not know"),
-        };
-        Ok(Record { hlc, expire_ms, body })
+        Ok((Head { hlc, expire_ms, kind }, value.len() - rest.len()))
     }
 }
 
-fn put_place(out: &mut BytesMut, key: &[u8]) {
-    out.put_u16(slot_of(key));
-    out.put_u32(tag_hash(key));
-}
-
-/// The key of the meta family for a user key.
+/// The key of the meta family for a user key: the one place where a key is hashed.
 pub fn meta_key(key: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(PLACE_BYTES + key.len());
-    put_place(&mut out, key);
-    out.put_slice(key);
-    out.freeze()
+    let tag = hash_tag(key);
+    let mut out = Vec::with_capacity(PLACE_BYTES + key.len());
+    out.extend_from_slice(&slot_of_tag(tag).to_be_bytes());
+    out.extend_from_slice(&hash_of_tag(tag).to_be_bytes());
+    out.extend_from_slice(key);
+    Bytes::from(out)
 }
 
 /// The user key of a key of the meta family; `None` where it is too short to be one.
@@ -176,18 +206,20 @@ pub fn slot_bounds(range: SlotRange) -> (Bytes, Bytes) {
     (bound(range.first()), bound(range.last() + 1))
 }
 
-/// What all elements of a collection begin with in the data family.
-pub fn element_prefix(key: &[u8], creation: Hlc) -> BytesMut {
-    let mut out = BytesMut::with_capacity(PLACE_BYTES + key.len() + 12);
-    put_place(&mut out, key);
+/// What all elements of a collection begin with in the data family, given the key's meta key.
+pub fn element_prefix(meta_key: &[u8], creation: Hlc) -> Vec<u8> {
+    let (place, key) = meta_key.split_at(PLACE_BYTES);
+    // Room for a field, so that an element's key is one allocation.
+    let mut out = Vec::with_capacity(meta_key.len() + 64);
+    out.extend_from_slice(place);
     for byte in key {
-        out.put_u8(*byte);
+        out.push(*byte);
         if *byte == 0 {
-            out.put_u8(0xff);
+            out.push(0xff);
         }
     }
-    out.put_u16(0);
-    out.put_u64(creation.as_u64());
+    out.extend_from_slice(&[0, 0]);
+    out.extend_from_slice(&creation.as_u64().to_be_bytes());
     out
 }
 
@@ -196,12 +228,13 @@ pub fn element_hash(field: &[u8]) -> u64 {
     xxh3_64(field)
 }
 
-/// The key of the data family for a field of a hash.
-pub fn field_key(key: &[u8], creation: Hlc, field: &[u8]) -> Bytes {
-    let mut out = element_prefix(key, creation);
-    out.put_u64(element_hash(field));
-    out.put_slice(field);
-    out.freeze()
+/// The key of the data family for a field of a hash, given what all its elements begin with.
+pub fn field_key(prefix: &[u8], field: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(prefix.len() + 8 + field.len());
+    out.extend_from_slice(prefix);
+    out.extend_from_slice(&element_hash(field).to_be_bytes());
+    out.extend_from_slice(field);
+    Bytes::from(out)
 }
 
 /// The value of the data family for a field of a hash.
@@ -220,13 +253,12 @@ pub fn field_payload(encoded_key: &[u8], value: &Bytes) -> Result<Bytes, ReadErr
     Ok(value.slice(8..))
 }
 
-/// The key of the expiry family.
-pub fn expiry_key(expire_ms: u64, key: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(8 + PLACE_BYTES + key.len());
-    out.put_u64(expire_ms);
-    put_place(&mut out, key);
-    out.put_slice(key);
-    out.freeze()
+/// The key of the expiry family, given the key's meta key.
+pub fn expiry_key(expire_ms: u64, meta_key: &[u8]) -> Bytes {
+    let mut out = Vec::with_capacity(8 + meta_key.len());
+    out.extend_from_slice(&expire_ms.to_be_bytes());
+    out.extend_from_slice(meta_key);
+    Bytes::from(out)
 }
 
 /// The expire time and the meta key of a key of the expiry family.

@@ -3,7 +3,7 @@
 //! A request is an array of bulk strings, or a line of words (an inline request). Everything else is a protocol error, after which the
 //! connection closes, as in Redis. (RESP specification, redis.io/docs/reference/protocol-spec.)
 
-use crate::{ErrorReply, limits};
+use crate::{ErrorReply, limits, number::Digits};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// The protocol version of a connection.
@@ -14,6 +14,16 @@ pub enum Protocol {
     Resp2,
     /// After `HELLO 3`.
     Resp3,
+}
+
+impl Protocol {
+    /// 2 or 3.
+    pub const fn number(self) -> u8 {
+        match self {
+            Protocol::Resp2 => 2,
+            Protocol::Resp3 => 3,
+        }
+    }
 }
 
 /// A reply, before it is encoded for a connection's protocol.
@@ -35,6 +45,8 @@ pub enum Reply {
     Array(Vec<Reply>),
     /// Pairs; a flat array in RESP2.
     Map(Vec<(Reply, Reply)>),
+    /// Pairs in their order: an array of arrays of two in RESP3, a flat array in RESP2.
+    Pairs(Vec<(Reply, Reply)>),
     /// An unordered collection; an array in RESP2.
     Set(Vec<Reply>),
     /// A floating point number; a bulk string in RESP2.
@@ -67,7 +79,12 @@ impl Reply {
         let resp3 = protocol == Protocol::Resp3;
         match self {
             Reply::Status(text) => put_line(out, b'+', text.as_bytes()),
-            Reply::Error(error) => put_line(out, b'-', &single_line(error.text())),
+            Reply::Error(error) => {
+                out.put_u8(b'-');
+                // An error is one line: what a client sent must not end it early.
+                out.extend(error.text().bytes().map(|byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));
+                out.put_slice(b"\r\n");
+            }
             Reply::Integer(number) => put_number(out, b':', *number),
             Reply::Bulk(bytes) => put_bulk(out, b'$', bytes),
             Reply::Null | Reply::NullArray if resp3 => out.put_slice(b"_\r\n"),
@@ -75,7 +92,15 @@ impl Reply {
             Reply::NullArray => out.put_slice(b"*-1\r\n"),
             Reply::Array(items) => put_items(out, b'*', items, protocol),
             Reply::Set(items) => put_items(out, if resp3 { b'~' } else { b'*' }, items, protocol),
-            Reply::Map(pairs) => {
+            Reply::Pairs(pairs) if resp3 => {
+                put_number(out, b'*', pairs.len() as i64);
+                for (first, second) in pairs {
+                    put_number(out, b'*', 2);
+                    first.encode(protocol, out);
+                    second.encode(protocol, out);
+                }
+            }
+            Reply::Map(pairs) | Reply::Pairs(pairs) => {
                 let (mark, count) = if resp3 { (b'%', pairs.len()) } else { (b'*', pairs.len() * 2) };
                 put_number(out, mark, count as i64);
                 for (key, value) in pairs {
@@ -98,7 +123,7 @@ fn put_line(out: &mut BytesMut, mark: u8, text: &[u8]) {
 }
 
 fn put_number(out: &mut BytesMut, mark: u8, number: i64) {
-    put_line(out, mark, number.to_string().as_bytes());
+    put_line(out, mark, Digits::of(number).as_bytes());
 }
 
 fn put_bulk(out: &mut BytesMut, mark: u8, bytes: &[u8]) {
@@ -112,11 +137,6 @@ fn put_items(out: &mut BytesMut, mark: u8, items: &[Reply], protocol: Protocol) 
     for item in items {
         item.encode(protocol, out);
     }
-}
-
-/// An error is one line: what a client sent must not end it early.
-fn single_line(text: &str) -> Vec<u8> {
-    text.bytes().map(|byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }).collect()
 }
 
 /// The peer does not speak RESP; the connection closes after this reply.
@@ -143,32 +163,41 @@ pub struct RequestReader {
     missing: usize,
     bulk: Option<usize>,
     bytes: usize,
+    is_restricted: bool,
 }
 
 impl RequestReader {
+    /// Holds a connection that has not authenticated to small requests, or lets it go; what it may call is small.
+    pub fn restrict(&mut self, is_restricted: bool) {
+        self.is_restricted = is_restricted;
+    }
+
     /// The next whole request in `input`, which it removes from there; `None` where more bytes are needed.
     pub fn next(&mut self, input: &mut BytesMut) -> Result<Option<Vec<Bytes>>, ProtocolError> {
         loop {
-            if self.missing == 0 {
-                match input.first() {
-                    None => return Ok(None),
-                    Some(b'*') => {
-                        let Some(line) = take_line(input, "too big mbulk count string")? else { return Ok(None) };
-                        self.begin(&line[1..])?;
-                    }
-                    Some(_) => {
-                        let Some(line) = take_line(input, "too big inline request")? else { return Ok(None) };
-                        let words = split_words(&line)?;
-                        if !words.is_empty() {
-                            return Ok(Some(words));
-                        }
+            if self.missing > 0 {
+                if self.take_argument(input)?.is_none() {
+                    return Ok(None);
+                }
+                if self.missing == 0 {
+                    self.bytes = 0;
+                    return Ok(Some(std::mem::take(&mut self.arguments)));
+                }
+                continue;
+            }
+            match input.first() {
+                None => return Ok(None),
+                Some(b'*') => {
+                    let Some(line) = take_line(input, "too big mbulk count string")? else { return Ok(None) };
+                    self.begin(&line[1..])?;
+                }
+                Some(_) => {
+                    let Some(line) = take_line(input, "too big inline request")? else { return Ok(None) };
+                    let words = split_words(&line)?;
+                    if !words.is_empty() {
+                        return Ok(Some(words));
                     }
                 }
-            } else if self.take_argument(input)?.is_none() {
-                return Ok(None);
-            } else if self.missing == 0 {
-                self.bytes = 0;
-                return Ok(Some(std::mem::take(&mut self.arguments)));
             }
         }
     }
@@ -177,6 +206,9 @@ impl RequestReader {
         let count = parse_length(count).ok_or_else(|| ProtocolError::new("invalid multibulk length"))?;
         if count > limits::ARGUMENTS_MAX as i64 {
             return Err(ProtocolError::new("invalid multibulk length"));
+        }
+        if self.is_restricted && count > limits::UNAUTHENTICATED_ARGUMENTS_MAX as i64 {
+            return Err(ProtocolError::new("unauthenticated multibulk length"));
         }
         self.missing = usize::try_from(count).unwrap_or(0);
         // The count is only a claim: memory is taken as arguments arrive.
@@ -196,6 +228,9 @@ impl RequestReader {
                 let length = parse_length(&line[1..]).and_then(|length| usize::try_from(length).ok());
                 let length = length.filter(|length| *length <= limits::BULK_BYTES_MAX);
                 let length = length.ok_or_else(|| ProtocolError::new("invalid bulk length"))?;
+                if self.is_restricted && length > limits::UNAUTHENTICATED_BULK_BYTES_MAX {
+                    return Err(ProtocolError::new("unauthenticated bulk length"));
+                }
                 self.bytes += length;
                 if self.bytes > limits::REQUEST_BYTES_MAX {
                     return Err(ProtocolError::new(format!("request exceeds {} bytes", limits::REQUEST_BYTES_MAX)));

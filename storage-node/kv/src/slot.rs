@@ -18,12 +18,17 @@ pub fn hash_tag(key: &[u8]) -> &[u8] {
 
 /// The slot of a key.
 pub fn slot_of(key: &[u8]) -> u16 {
-    CRC16.checksum(hash_tag(key)) % SLOT_COUNT
+    slot_of_tag(hash_tag(key))
+}
+
+/// The slot of all keys of a tag.
+pub(crate) fn slot_of_tag(tag: &[u8]) -> u16 {
+    CRC16.checksum(tag) % SLOT_COUNT
 }
 
 /// The 32 bits that order the tags of a slot: keys of one tag lie together, different tags apart.
-pub(crate) fn tag_hash(key: &[u8]) -> u32 {
-    (xxh3_64(hash_tag(key)) >> 32) as u32
+pub(crate) fn hash_of_tag(tag: &[u8]) -> u32 {
+    (xxh3_64(tag) >> 32) as u32
 }
 
 #[cfg(test)]

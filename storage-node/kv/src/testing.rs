@@ -1,6 +1,10 @@
 //! A store of the simplest kind, for examples, golden scripts and models.
 
-use crate::{Effect, Family, Read, ReadError, overlay::Visitor};
+use crate::{
+    Effect, Family, Read, ReadError,
+    overlay::Visitor,
+    session::{ClusterView, Node, NodeFacts},
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -60,5 +64,46 @@ impl Read for MapStore {
             }
         }
         Ok(())
+    }
+}
+
+/// A node that says what it was told to say.
+#[derive(Clone, Debug, Default)]
+pub struct FixedNode {
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// What INFO shows.
+    pub facts: NodeFacts,
+    /// Who leads which slots.
+    pub cluster: ClusterView,
+    /// The password of `default`, if one is needed.
+    pub password: Option<Bytes>,
+    /// The answer of WAIT.
+    pub replicas: u64,
+}
+
+impl Node for FixedNode {
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    fn facts(&self) -> NodeFacts {
+        self.facts.clone()
+    }
+
+    fn cluster(&self) -> ClusterView {
+        self.cluster.clone()
+    }
+
+    fn requires_password(&self) -> bool {
+        self.password.is_some()
+    }
+
+    fn check_password(&self, user: &[u8], password: &[u8]) -> bool {
+        user == b"default" && self.password.as_ref().is_some_and(|right| right == password)
+    }
+
+    fn replicas_holding_writes(&self) -> u64 {
+        self.replicas
     }
 }

@@ -15,7 +15,8 @@ pub static SPEC: Spec = Spec {
     run: Run::Keyed { evaluate, split: Split::PerShard(Merge::Sum) },
     group: "generic",
     since: "1.0.0",
-    summary: "Deletes one or more keys.",
+    summary: "Removes keys.",
+    subcommands: &[],
 };
 
 pub(super) fn evaluate(arguments: &[Bytes], view: &mut View<'_>) -> Result<Reply, Failure> {

@@ -15,7 +15,8 @@ pub static SPEC: Spec = Spec {
     run: Run::Keyed { evaluate: |arguments, view| expire(arguments, Deadline::after(Unit::Seconds), view, "expire"), split: Split::Refuse },
     group: "generic",
     since: "1.0.0",
-    summary: "Sets the expiration time of a key in seconds.",
+    summary: "Gives a key a time to live in seconds.",
+    subcommands: &[],
 };
 
 /// The unit of a time argument.
@@ -28,7 +29,7 @@ pub(super) enum Unit {
 }
 
 /// How a command writes the moment when a key expires.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Deadline {
     unit: Unit,
     is_relative: bool,

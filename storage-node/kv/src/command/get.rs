@@ -1,7 +1,8 @@
 //! `GET key`: the string of a key.
 
-use super::{Evaluate, Keys, Run, Spec, Split};
-use crate::Reply;
+use super::{Keys, Run, Spec, Split};
+use crate::{Failure, Reply, View};
+use bytes::Bytes;
 
 /// The row of GET.
 pub static SPEC: Spec = Spec {
@@ -9,13 +10,14 @@ pub static SPEC: Spec = Spec {
     arity: 2,
     flags: &["readonly", "fast"],
     keys: Keys::ONE,
-    run: Run::Keyed { evaluate: EVALUATE, split: Split::Refuse },
+    run: Run::Keyed { evaluate, split: Split::Refuse },
     group: "string",
     since: "1.0.0",
-    summary: "Returns the string value of a key.",
+    summary: "Answers the string of a key.",
+    subcommands: &[],
 };
 
-const EVALUATE: Evaluate = |arguments, view| {
+fn evaluate(arguments: &[Bytes], view: &mut View<'_>) -> Result<Reply, Failure> {
     let value = view.load_string(&arguments[1])?;
     Ok(Reply::bulk_or_null(value.map(|(value, _)| value)))
-};
+}

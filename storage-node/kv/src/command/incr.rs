@@ -15,7 +15,8 @@ pub static SPEC: Spec = Spec {
     run: Run::Keyed { evaluate: |arguments, view| add(&arguments[1], 1, view), split: Split::Refuse },
     group: "string",
     since: "1.0.0",
-    summary: "Increments the integer value of a key by one. Uses 0 as initial value if the key doesn't exist.",
+    summary: "Adds one to the integer of a key.",
+    subcommands: &[],
 };
 
 /// Adds `step` to the integer of a key, keeping its time to live; the reply is the sum.
@@ -25,6 +26,6 @@ pub(super) fn add(key: &[u8], step: i64, view: &mut View<'_>) -> Result<Reply, F
         Some((value, expire_ms)) => (number::parse_integer(&value).ok_or(ErrorReply::NOT_AN_INTEGER)?, expire_ms),
     };
     let sum = old.checked_add(step).ok_or(ErrorReply::OVERFLOW)?;
-    view.put_string(key, Bytes::from(sum.to_string()), expire_ms)?;
+    view.put_string(key, Bytes::copy_from_slice(number::Digits::of(sum).as_bytes()), expire_ms)?;
     Ok(Reply::Integer(sum))
 }

@@ -3,12 +3,11 @@
 //! Makes a key hold a string, whatever it held before. Without KEEPTTL the key loses its time to live. With GET the reply is the old string,
 //! and the call is refused where the key holds another type. A time to live that has passed already removes the key.
 
-use super::{Keys, Run, Spec, Split};
-use crate::{
-    ErrorReply, Failure, Reply, View,
-    record::Body,
-    command::expire::{Deadline, Unit},
+use super::{
+    Keys, Run, Spec, Split,
+    expire::{Deadline, Unit},
 };
+use crate::{ErrorReply, Failure, Reply, View, record::Body};
 use bytes::Bytes;
 
 /// The row of SET.
@@ -20,7 +19,8 @@ pub static SPEC: Spec = Spec {
     run: Run::Keyed { evaluate, split: Split::Refuse },
     group: "string",
     since: "1.0.0",
-    summary: "Sets the string value of a key, ignoring its type. The key is created if it doesn't exist.",
+    summary: "Makes a key hold a string, whatever it held before.",
+    subcommands: &[],
 };
 
 /// When to write.
@@ -30,25 +30,30 @@ enum Condition {
     Present,
 }
 
-/// What becomes of the time to live.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TimeToLive {
+/// What becomes of the time to live. The number is read last: words that make no call are refused before a number that is none.
+#[derive(Clone, Copy)]
+pub(super) enum TimeToLive<'a> {
     Keep,
-    Until(u64),
+    Remove,
+    Until(Deadline, &'a Bytes),
 }
 
 #[derive(Default)]
-struct Options {
+struct Options<'a> {
     condition: Option<Condition>,
-    time_to_live: Option<TimeToLive>,
+    time_to_live: Option<TimeToLive<'a>>,
     get: bool,
 }
 
 fn evaluate(arguments: &[Bytes], view: &mut View<'_>) -> Result<Reply, Failure> {
     let (key, value) = (&arguments[1], &arguments[2]);
-    let options = parse_options(&arguments[3..], view.now_ms())?;
+    let options = parse_options(&arguments[3..])?;
+    let until = match options.time_to_live {
+        Some(TimeToLive::Until(deadline, number)) => Some(deadline.parse_positive(number, view.now_ms(), SPEC.name)?),
+        _ => None,
+    };
+    // Nothing but these looks at what the key holds; the write itself reads its record to keep index and counts.
     let old = view.load(key)?;
-
     let answer = match old.as_ref().map(|record| &record.body) {
         _ if !options.get => None,
         None => Some(Reply::Null),
@@ -63,49 +68,55 @@ fn evaluate(arguments: &[Bytes], view: &mut View<'_>) -> Result<Reply, Failure> 
     if !is_met {
         return Ok(answer.unwrap_or(Reply::Null));
     }
-
     let expire_ms = match options.time_to_live {
-        None => None,
         Some(TimeToLive::Keep) => old.and_then(|record| record.expire_ms),
-        Some(TimeToLive::Until(expire_ms)) => Some(expire_ms),
+        _ => until,
     };
-    if expire_ms.is_some_and(|expire_ms| expire_ms <= view.now_ms()) {
-        view.delete(key)?;
-    } else {
-        view.put_string(key, value.clone(), expire_ms)?;
-    }
+    put_until(key, value, expire_ms, view)?;
     Ok(answer.unwrap_or(Reply::OK))
 }
 
-fn parse_options(words: &[Bytes], now_ms: u64) -> Result<Options, Failure> {
+/// Makes a key hold a string until a time; one that has passed removes the key.
+pub(super) fn put_until(key: &[u8], value: &Bytes, expire_ms: Option<u64>, view: &mut View<'_>) -> Result<(), Failure> {
+    if expire_ms.is_some_and(|expire_ms| expire_ms <= view.now_ms()) {
+        view.delete(key)?;
+        Ok(())
+    } else {
+        view.put_string(key, value.clone(), expire_ms)
+    }
+}
+
+fn parse_options(words: &[Bytes]) -> Result<Options<'_>, ErrorReply> {
     let mut options = Options::default();
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        let deadline = match word.to_ascii_uppercase().as_slice() {
-            b"NX" if options.condition.is_none_or(|given| given == Condition::Absent) => {
-                options.condition = Some(Condition::Absent);
-                continue;
-            }
-            b"XX" if options.condition.is_none_or(|given| given == Condition::Present) => {
-                options.condition = Some(Condition::Present);
-                continue;
-            }
-            b"GET" => {
-                options.get = true;
-                continue;
-            }
-            b"KEEPTTL" if options.time_to_live.is_none_or(|given| given == TimeToLive::Keep) => {
-                options.time_to_live = Some(TimeToLive::Keep);
-                continue;
-            }
-            b"EX" => Deadline::after(Unit::Seconds),
-            b"PX" => Deadline::after(Unit::Milliseconds),
-            b"EXAT" => Deadline::at(Unit::Seconds),
-            b"PXAT" => Deadline::at(Unit::Milliseconds),
-            _ => return Err(ErrorReply::SYNTAX.into()),
-        };
-        let (None, Some(number)) = (options.time_to_live, words.next()) else { return Err(ErrorReply::SYNTAX.into()) };
-        options.time_to_live = Some(TimeToLive::Until(deadline.parse_positive(number, now_ms, SPEC.name)?));
+    let mut rest = words;
+    while let [word, after @ ..] = rest {
+        rest = after;
+        match word.to_ascii_uppercase().as_slice() {
+            b"NX" if options.condition != Some(Condition::Present) => options.condition = Some(Condition::Absent),
+            b"XX" if options.condition != Some(Condition::Absent) => options.condition = Some(Condition::Present),
+            b"GET" => options.get = true,
+            b"KEEPTTL" if matches!(options.time_to_live, None | Some(TimeToLive::Keep)) => options.time_to_live = Some(TimeToLive::Keep),
+            _ => rest = take_deadline(word, after, &mut options.time_to_live)?,
+        }
     }
     Ok(options)
+}
+
+/// Reads EX, PX, EXAT or PXAT and its number, and returns what follows them. Given twice, the same word counts as it was given last.
+pub(super) fn take_deadline<'a>(word: &[u8], after: &'a [Bytes], to: &mut Option<TimeToLive<'a>>) -> Result<&'a [Bytes], ErrorReply> {
+    let deadline = match word.to_ascii_uppercase().as_slice() {
+        b"EX" => Deadline::after(Unit::Seconds),
+        b"PX" => Deadline::after(Unit::Milliseconds),
+        b"EXAT" => Deadline::at(Unit::Seconds),
+        b"PXAT" => Deadline::at(Unit::Milliseconds),
+        _ => return Err(ErrorReply::SYNTAX),
+    };
+    let is_free = match to {
+        None => true,
+        Some(TimeToLive::Until(given, _)) => *given == deadline,
+        Some(TimeToLive::Keep | TimeToLive::Remove) => false,
+    };
+    let ([number, rest @ ..], true) = (after, is_free) else { return Err(ErrorReply::SYNTAX) };
+    *to = Some(TimeToLive::Until(deadline, number));
+    Ok(rest)
 }
