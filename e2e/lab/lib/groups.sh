@@ -1,5 +1,6 @@
 # Control groups, in both versions. Version 1 has one tree per controller under /sys/fs/cgroup, version 2 one for all.
 #
+#   strata-lab-NAME-HASH/control            process 1 and the control plane
 #   strata-lab-NAME-HASH/node-1/system      the node's containerd with its shims, and its kubelet
 #   strata-lab-NAME-HASH/node-1/kubepods    made by the kubelet: the node's pods
 #
@@ -20,12 +21,13 @@ group_trees() {
   fi
 }
 
-# make_groups NODE…: the groups under which kubelets make those of pods.
+# make_groups NODE…: the groups under which kubelets make those of pods. The caller enters the one for control.
 make_groups() {
   local tree node folder file
+  mkdir -p "$(freezer_tree)/$group/control" || return 1
+  echo 0 >"$(freezer_tree)/$group/control/cgroup.procs" || return 1
   for node in "$@"; do
     while read -r tree; do
-      # A group that cannot be made is told by the test for the freezer below, or by the kubelet in its log.
       mkdir -p "$tree/$group/$node/system" || return 1
       for folder in "$tree" "$tree/$group" "$tree/$group/$node"; do
         if version_2; then hand_down_controllers "$folder"; fi
@@ -38,6 +40,12 @@ make_groups() {
       done
     done < <(group_trees)
   done
+}
+
+# What a kubelet insists on. In version 2 the root may refuse to hand them down: in a container, whose root group has
+# processes of its own.
+has_controllers() { # NODE
+  ! version_2 || [[ $(xargs -n 1 <"$cgroups/$group/$1/cgroup.controllers" | grep -cxE 'cpu|memory|pids') == 3 ]]
 }
 
 # Version 2 gives a group only the controllers that its parent hands down. One at a time, as some may be missing.
@@ -86,6 +94,14 @@ thaw_everything() {
   for folder in "$(freezer_tree)/$group"/node-*; do
     if [[ -d $folder ]]; then thaw_group "${folder##*/}" || true; fi
   done
+}
+
+# Whoever is in the lab's groups, for a lab that lost its folder and with it the note of its process 1.
+end_group() {
+  local left
+  left=$(processes_below "$(freezer_tree)/$group")
+  # shellcheck disable=SC2086
+  if [[ $left ]]; then kill -KILL $left 2>/dev/null || true; fi
 }
 
 groups_left() {

@@ -39,6 +39,7 @@ image() {
   done
 
   local context log
+  mkdir -p "$(dirname "$out")"
   context=$(mktemp -d "${TMPDIR:-/tmp}/strata-lab-context.XXXXXX")
   log=$out.log
   # shellcheck disable=SC2064

@@ -44,8 +44,7 @@ inside() {
   write_certificates
   write_control_plane_files
   make_groups "${node_names[@]}" || broken "cannot make control groups under $cgroups; the lab needs them writable"
-  [[ -e $(freezer_tree)/$group/node-1/cgroup.procs ]] ||
-    broken "the kernel offers no freezer control group under $cgroups, which the lab needs"
+  has_controllers node-1 || broken "the control groups under $cgroups do not hand down cpu, memory and pids, which a kubelet needs"
   local node
   for node in "${node_names[@]}"; do write_node_files "$node"; done
 

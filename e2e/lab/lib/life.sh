@@ -27,6 +27,8 @@ up() {
   build helm pause versitygw dns kube
 
   began=${EPOCHREALTIME/./}
+  # A lab that is started by a command inside another one does not belong to that other one.
+  unset STRATA_LAB_INSIDE
   claim_folder
   write_settings
   if [[ $owner ]]; then
@@ -105,6 +107,7 @@ end_processes() {
     await 30 "the processes of lab '$name' to end" not init || return 1
   fi
   if pid=$(same_process "$run/launcher"); then kill -KILL "$pid" 2>/dev/null || true; fi
+  end_group
   end_visitors
   await 20 "the control groups of lab '$name' to empty" remove_groups
 }

@@ -3,9 +3,9 @@
 
 # program:package, as Debian names it.
 programs_to_run=(containerd:containerd ctr:containerd containerd-shim-runc-v2:containerd runc:runc iptables:iptables
-  ip:iproute2 sysctl:procps conntrack:conntrack ethtool:ethtool socat:socat unshare:util-linux nsenter:util-linux setsid:util-linux
+  ip:iproute2 sysctl:procps unshare:util-linux nsenter:util-linux setsid:util-linux
   mkfs.ext4:e2fsprogs openssl:openssl curl:curl)
-programs_to_build=(go:golang cc:gcc python3:python3 flock:util-linux buildah:buildah ldd:libc-bin)
+programs_to_build=(cc:gcc python3:python3 flock:util-linux buildah:buildah ldd:libc-bin)
 
 lacking_programs() {
   local pair
@@ -13,6 +13,13 @@ lacking_programs() {
     command -v "${pair%%:*}" >/dev/null ||
       echo "The program ${pair%%:*} is missing; it is in the Debian package ${pair##*:}."
   done
+}
+
+lacking_go() {
+  local version
+  version=$(go env GOVERSION 2>/dev/null) || version=none
+  [[ $version =~ ^go1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= 21)) ||
+    echo "Go 1.21 or newer is missing (found: $version); such a Go fetches the version that our modules name by itself."
 }
 
 lacking_to_run() {
@@ -33,6 +40,7 @@ lacking_to_run() {
 }
 
 lacking_to_build() {
+  lacking_go
   lacking_programs "${programs_to_build[@]}"
   if command -v python3 >/dev/null && ! python3 -m pip --version >/dev/null 2>&1; then
     echo "Python's pip is missing; it is in the Debian package python3-pip."
@@ -59,9 +67,11 @@ require_able_to_run() {
 
 require_tools_to_build() { # PIECE…
   local missing wanted=()
-  case " $* " in *" kube "* | *" dns "* | *" versitygw "*) wanted+=(go:golang) ;; esac
   case " $* " in *" pause "*) wanted+=(cc:gcc buildah:buildah) ;; esac
   case " $* " in *" helm "*) wanted+=(python3:python3) ;; esac
-  missing=$(lacking_programs flock:util-linux "${wanted[@]}")
+  missing=$(
+    case " $* " in *" kube "* | *" dns "* | *" versitygw "*) lacking_go ;; esac
+    lacking_programs flock:util-linux "${wanted[@]}"
+  )
   [[ -z $missing ]] || fail "cannot build the lab: $(head -n 1 <<<"$missing") (all that is missing: lab deps)" 3
 }
