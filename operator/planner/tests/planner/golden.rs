@@ -7,6 +7,7 @@
 //! node a1 in zone a                        a member that reports; then empty, lost, evicted, silent, heard or bare (of replicas)
 //! shard 0 on a1* b1 c1-5000 d1+            a1 leads, c1 lags by 5000 entries, d1 is a learner; a last word `joint` says so
 //! shards 0-3 of 4 on a1* b1 c1             several alike; `of` is how many cover the table, 16 where not said
+//! shard 0 on a1* b1 c2=1025                the member on c2 has the id 1025; otherwise ids count from 1
 //! archive behind
 //! pod orders-a-0 on a1 outdated            a pod for `rollout`; then outdated, crashed or both; `on ?` before it has reported
 //! pod orders-a-0 holds a1 of shop 7        a pod for `bootstrap`: a store of cluster shop, incarnation 7, with its shards
@@ -122,7 +123,8 @@ impl Script {
         for ordinal in number(first) as u16..=number(last) as u16 {
             let (mut members, mut leader) = (Vec::<MemberView>::new(), None);
             for (word, peer) in words.iter().filter(|word| **word != "joint").zip(1..) {
-                let (name, lag) = word.split_once('-').map_or((*word, 0), |(name, lag)| (name, number(lag)));
+                let (word, peer) = word.split_once('=').map_or((*word, peer), |(word, peer)| (word, number(peer)));
+                let (name, lag) = word.split_once('-').map_or((word, 0), |(name, lag)| (name, number(lag)));
                 let mut member = voter(peer, store(name.trim_end_matches(['*', '+'])));
                 member.matched = Some(COMMITTED - lag);
                 member.is_voter = !name.ends_with('+');
