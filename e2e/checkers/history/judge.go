@@ -92,13 +92,11 @@ func (h *History) judgeKey(key string, limit time.Duration) KeyReport {
 	return report
 }
 
-// decide first leaves out unknown writes of values that nobody saw. Leaving an unknown operation out means that it never happened, so an order found without it
-// stands; only when there is none, they are taken in.
+// decide first leaves out unknown writes of values that nobody saw. Leaving an unknown operation out means that it never happened, so an order found
+// without it stands; only when there is none, they are taken in.
 func (j *judge) decide(operations []Operation, limit time.Duration) Verdict {
-	operations = slices.DeleteFunc(slices.Clone(operations), func(operation Operation) bool {
-		return operation.outcome == unclear && operation.reads
-	})
 	deadline := time.Now().Add(limit)
+	operations = sharpen(operations, j.initial)
 	visible := withoutUnseen(operations)
 	if len(visible) < len(operations) {
 		if verdict := j.check(visible, limit/2); verdict == Linearizable {
