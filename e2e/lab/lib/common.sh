@@ -110,4 +110,20 @@ enter() {
 # kube ARGUMENTS…: kubectl with a deadline, for the lab's own use.
 kube() { enter timeout 30 kubectl "$@" </dev/null; }
 
+# detached LOG COMMAND…: starts what outlives us, with no file of ours or of our caller's: a lock or a pipe that it kept
+# open would never be released. The caller finds its pid in $!.
+detached() {
+  local log=$1
+  shift
+  (
+    local file
+    for file in /proc/self/fd/*; do
+      file=${file##*/}
+      # From 255 bash reads this program; it closes that itself.
+      if ((file > 2 && file < 255)); then exec {file}>&-; fi
+    done
+    exec setsid "$@"
+  ) >>"$log" 2>&1 </dev/null &
+}
+
 last_words() { grep -v '^$' "$1" | tail -n 1 | cut -c1-200; }

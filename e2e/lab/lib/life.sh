@@ -32,9 +32,9 @@ up() {
   claim_folder
   write_settings
   if [[ $owner ]]; then
-    setsid "$here/lab" watch "$name" "$owner" "$owner_start" >>"$run/log/watcher.log" 2>&1 </dev/null &
+    detached "$run/log/watcher.log" "$here/lab" watch "$name" "$owner" "$owner_start"
   fi
-  setsid unshare --net --mount --pid --fork --kill-child "$here/lab" inside "$name" >"$run/log/lab.log" 2>&1 </dev/null &
+  detached "$run/log/lab.log" unshare --net --mount --pid --fork --kill-child "$here/lab" inside "$name"
   launcher=$!
   printf '%s %s\n' "$launcher" "$(started_at "$launcher")" >"$run/launcher" || true
 

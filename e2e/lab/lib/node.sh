@@ -61,9 +61,9 @@ evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available:
 imageGCHighThresholdPercent: 100
 nodeStatusUpdateFrequency: 2s
 nodeLeaseDurationSeconds: 8
-# Tests kill one pod thirty times; with the usual pause of up to five minutes between restarts they would never end.
+# Tests kill one pod thirty times, and the usual pause between restarts grows to five minutes.
 featureGates: {KubeletCrashLoopBackOffMax: true}
-crashLoopBackOff: {maxContainerRestartPeriod: 2s}
+crashLoopBackOff: {maxContainerRestartPeriod: 1s}
 CONFIG
 }
 

@@ -36,12 +36,12 @@ s3_start() {
   mkdir -p "$data" || fail "cannot create the folder $data for the S3 server"
   data=$(realpath "$data")
   s3_running && fail "an S3 server runs in lab '$name' already; end it with: lab s3 $name stop"
-  # In the lab's pid namespace, so that "down" ends it with everything else.
+  # In the lab's pid namespace, so that "down" ends it with everything else. Its pid is the one in there.
+  export ROOT_ACCESS_KEY=$AWS_ACCESS_KEY_ID ROOT_SECRET_KEY=$AWS_SECRET_ACCESS_KEY
   # shellcheck disable=SC2016
-  ROOT_ACCESS_KEY=$AWS_ACCESS_KEY_ID ROOT_SECRET_KEY=$AWS_SECRET_ACCESS_KEY \
-    setsid nsenter --target "$process_one" --pid --net --mount bash -c 'echo $$ >"$1" && shift && exec "$@"' \
-    s3 "$run/pid/s3" "$bin/versitygw" --port "$s3_address:$s3_port" --quiet posix "$data" \
-    >>"$run/log/s3.log" 2>&1 </dev/null &
+  detached "$run/log/s3.log" nsenter --target "$process_one" --pid --net --mount \
+    bash -c 'echo $$ >"$1" && shift && exec "$@"' s3 "$run/pid/s3" \
+    "$bin/versitygw" --port "$s3_address:$s3_port" --quiet posix "$data"
   await 20 "the S3 server to answer" enter curl --silent --max-time 2 --output /dev/null "$(s3_endpoint)" ||
     fail "the S3 server did not start: $(last_words "$run/log/s3.log"); see $run/log/s3.log"
   s3_endpoint
