@@ -4,7 +4,7 @@
 //! give it a golden script `testdata/<name>.txt`. The table gives the router everything it must know: which arguments are keys, whether
 //! the command writes, and how a call over several shards is cut and its replies merged.
 
-use crate::{ErrorReply, Failure, Reply, View, number, session::ConnectionCommand, slot};
+use crate::{ErrorReply, Failure, Reply, View, error::shown, limits, number, session::ConnectionCommand, slot};
 use bytes::Bytes;
 use strata_base::SLOT_COUNT;
 
@@ -304,20 +304,16 @@ pub fn parse(arguments: Vec<Bytes>) -> Result<Call, ErrorReply> {
 }
 
 fn unknown_subcommand(container: &Spec, word: &Bytes) -> ErrorReply {
-    let word = String::from_utf8_lossy(&word[..word.len().min(128)]);
+    let word = shown(word, limits::SHOWN_BYTES_MAX);
     ErrorReply::new(format!("ERR unknown subcommand '{word}'. Try {} HELP.", container.name.to_ascii_uppercase()))
 }
 
 fn unknown_command(arguments: &[Bytes]) -> ErrorReply {
-    // Redis shows at most 128 bytes of each.
-    let show = |argument: &Bytes| String::from_utf8_lossy(&argument[..argument.len().min(128)]).into_owned();
-    let name = arguments.first().map(show).unwrap_or_default();
+    let name = arguments.first().map(|name| shown(name, limits::SHOWN_BYTES_MAX)).unwrap_or_default();
     let mut beginning = String::new();
     for argument in arguments.iter().skip(1) {
-        if beginning.len() >= 128 {
-            break;
-        }
-        beginning.push_str(&format!("'{}' ", show(argument)));
+        let Some(left @ 1..) = limits::SHOWN_BYTES_MAX.checked_sub(beginning.len()) else { break };
+        beginning.push_str(&format!("'{}' ", shown(argument, left)));
     }
     ErrorReply::new(format!("ERR unknown command '{name}', with args beginning with: {beginning}"))
 }

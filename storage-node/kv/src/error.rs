@@ -74,6 +74,13 @@ impl ErrorReply {
     }
 }
 
+/// What a client sent, as an error shows it: up to its first zero byte, as Redis prints it, and at most `bytes_max` bytes. What is no UTF-8 is
+/// shown by a replacement character, since our errors are text.
+pub(crate) fn shown(sent: &[u8], bytes_max: usize) -> Cow<'_, str> {
+    let end = sent.iter().position(|byte| *byte == 0).unwrap_or(sent.len());
+    String::from_utf8_lossy(&sent[..end.min(bytes_max)])
+}
+
 /// Why a store could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {

@@ -30,6 +30,9 @@ pub const COPY_BYTES_MAX: usize = 64 << 20;
 /// The longest string value, in bytes; APPEND and SETRANGE stop there with Redis's error.
 pub const STRING_BYTES_MAX: usize = 64 << 20;
 
+/// The most bytes of what a client sent that an error shows: Redis's figure for unknown commands.
+pub const SHOWN_BYTES_MAX: usize = 128;
+
 /// The most records one SCAN, HSCAN or expiry step visits: bounds the time a command holds its shard's loop. SCAN exceeds it for one hash tag
 /// with more keys than that, whose keys it can only visit together.
 pub const SCAN_RECORDS_MAX: usize = 10_000;

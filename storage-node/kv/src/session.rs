@@ -6,6 +6,8 @@
 use crate::{
     Counts, ErrorReply, Failure, Protocol, Reply,
     command::{Call, Run},
+    error::shown,
+    limits,
 };
 use bytes::Bytes;
 use std::fmt::Write;
@@ -30,9 +32,11 @@ pub enum Port {
 
 /// What CLIENT REPLY chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Replies {
+pub enum Replies {
+    /// Every request has one.
     #[default]
     On,
+    /// None has.
     Off,
     /// This many requests more go without a reply, the one that asked included.
     Skip(u8),
@@ -73,7 +77,8 @@ pub struct Session {
     pub active_ms: u64,
     /// The full name of the command it called last; set by [`Session::admit`].
     pub last_command: &'static str,
-    pub(crate) replies: Replies,
+    /// Whether requests have replies; see [`Session::takes_reply`].
+    pub replies: Replies,
 }
 
 impl Session {
@@ -318,7 +323,7 @@ pub fn node_id(store: StoreId) -> String {
 
 /// The row of a container is evaluated only without a subcommand, which arity forbids.
 pub(crate) fn without_subcommand(arguments: &[Bytes], _: &mut Session, _: &dyn Node) -> Result<Reply, Failure> {
-    Err(ErrorReply::wrong_arity(&String::from_utf8_lossy(&arguments[0]).to_ascii_lowercase()).into())
+    Err(ErrorReply::wrong_arity(&shown(&arguments[0], limits::SHOWN_BYTES_MAX).to_ascii_lowercase()).into())
 }
 
 /// The reply of a container's HELP: its first line, and two for each subcommand.

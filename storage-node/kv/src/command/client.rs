@@ -4,7 +4,9 @@
 
 use super::{Keys, Run, Spec};
 use crate::{
-    ErrorReply, Failure, Reply, number,
+    ErrorReply, Failure, Reply,
+    error::shown,
+    limits, number,
     session::{self, Node, Replies, Session},
 };
 use bytes::Bytes;
@@ -216,10 +218,10 @@ fn set_info(arguments: &[Bytes], session: &mut Session, _: &dyn Node) -> Result<
     let place = match option.to_ascii_lowercase().as_slice() {
         b"lib-name" => &mut session.library_name,
         b"lib-ver" => &mut session.library_version,
-        _ => return Err(ErrorReply::new(format!("ERR Unrecognized option '{}'", String::from_utf8_lossy(option))).into()),
+        _ => return Err(ErrorReply::new(format!("ERR Unrecognized option '{}'", shown(option, limits::SHOWN_BYTES_MAX))).into()),
     };
     if !is_word(value) {
-        let option = String::from_utf8_lossy(option);
+        let option = shown(option, limits::SHOWN_BYTES_MAX);
         return Err(ErrorReply::new(format!("ERR {option} cannot contain spaces, newlines or special characters.")).into());
     }
     *place = value.clone();
@@ -256,7 +258,7 @@ fn parse_type(word: &[u8]) -> Result<bool, ErrorReply> {
     match word.to_ascii_uppercase().as_slice() {
         b"NORMAL" => Ok(true),
         b"MASTER" | b"REPLICA" | b"SLAVE" | b"PUBSUB" => Ok(false),
-        _ => Err(ErrorReply::new(format!("ERR Unknown client type '{}'", String::from_utf8_lossy(word)))),
+        _ => Err(ErrorReply::new(format!("ERR Unknown client type '{}'", shown(word, limits::SHOWN_BYTES_MAX)))),
     }
 }
 
@@ -303,7 +305,7 @@ impl Victims {
                 b"LADDR" => victims.local_address = Some(value.clone()),
                 b"TYPE" => victims.are_shown &= parse_type(value)?,
                 b"USER" if &value[..] == b"default" => {}
-                b"USER" => return Err(ErrorReply::new(format!("ERR No such user '{}'", String::from_utf8_lossy(value)))),
+                b"USER" => return Err(ErrorReply::new(format!("ERR No such user '{}'", shown(value, limits::SHOWN_BYTES_MAX)))),
                 b"SKIPME" if value.eq_ignore_ascii_case(b"yes") => victims.spares_me = true,
                 b"SKIPME" if value.eq_ignore_ascii_case(b"no") => victims.spares_me = false,
                 _ => return Err(ErrorReply::SYNTAX),

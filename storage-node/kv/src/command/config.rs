@@ -4,7 +4,9 @@
 
 use super::{Keys, Run, Spec};
 use crate::{
-    ErrorReply, Failure, Reply, glob, limits,
+    ErrorReply, Failure, Reply,
+    error::shown,
+    glob, limits,
     session::{self, Node, Port, Session},
 };
 use bytes::Bytes;
@@ -138,6 +140,6 @@ fn reset_statistics(_: &[Bytes], _: &mut Session, node: &dyn Node) -> Result<Rep
 }
 
 fn refuse(arguments: &[Bytes], _: &mut Session, _: &dyn Node) -> Result<Reply, Failure> {
-    let word = String::from_utf8_lossy(&arguments[1]).to_ascii_uppercase();
+    let word = shown(&arguments[1], limits::SHOWN_BYTES_MAX).to_ascii_uppercase();
     Err(ErrorReply::new(format!("ERR CONFIG {word} is not supported: change the KVCluster, or the configuration file of the node")).into())
 }

@@ -3,9 +3,9 @@
 //! A hash is written anew, field by field, within one entry; one of more than [`limits::COPY_BYTES_MAX`] is refused. RENAME does the same,
 //! since the elements of a hash lie under its key.
 
-use super::{Keys, Run, Spec, Split};
+use super::{Keys, Run, Spec, Split, select::parse_index};
 use crate::{
-    ErrorReply, Failure, Reply, View, limits, number,
+    ErrorReply, Failure, Reply, View, limits,
     record::{Body, Record},
     view::check_key,
 };
@@ -47,7 +47,7 @@ fn parse_options(words: &[Bytes]) -> Result<bool, ErrorReply> {
         match (word.to_ascii_uppercase().as_slice(), after) {
             (b"REPLACE", _) => replaces = true,
             (b"DB", [index, after @ ..]) => {
-                if number::parse_integer(index).ok_or(ErrorReply::NOT_AN_INTEGER)? != 0 {
+                if parse_index(index)? != 0 {
                     return Err(ErrorReply::NO_SUCH_DATABASE);
                 }
                 rest = after;

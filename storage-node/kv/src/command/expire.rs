@@ -3,7 +3,7 @@
 //! PEXPIRE, EXPIREAT and PEXPIREAT differ in the [`Deadline`] they read. A deadline that has passed removes the key.
 
 use super::{Keys, Run, Spec, Split};
-use crate::{ErrorReply, Failure, Reply, View, number};
+use crate::{ErrorReply, Failure, Reply, View, error::shown, limits, number};
 use bytes::Bytes;
 
 /// The row of EXPIRE.
@@ -84,7 +84,7 @@ impl Conditions {
                 b"XX" => given.present = true,
                 b"GT" => given.greater = true,
                 b"LT" => given.less = true,
-                _ => return Err(ErrorReply::new(format!("ERR Unsupported option {}", String::from_utf8_lossy(word)))),
+                _ => return Err(ErrorReply::new(format!("ERR Unsupported option {}", shown(word, limits::SHOWN_BYTES_MAX)))),
             }
         }
         if given.absent && (given.present || given.greater || given.less) {

@@ -5,7 +5,9 @@
 
 use super::{Keys, Run, Spec, auth, client};
 use crate::{
-    ErrorReply, Failure, Protocol, Reply, number,
+    ErrorReply, Failure, Protocol, Reply,
+    error::shown,
+    limits, number,
     session::{Node, Port, REDIS_VERSION, Session},
 };
 use bytes::Bytes;
@@ -51,7 +53,7 @@ fn evaluate(arguments: &[Bytes], session: &mut Session, node: &dyn Node) -> Resu
                 name = Some(given.clone());
                 rest
             }
-            _ => return Err(ErrorReply::new(format!("ERR Syntax error in HELLO option '{}'", String::from_utf8_lossy(word))).into()),
+            _ => return Err(ErrorReply::new(format!("ERR Syntax error in HELLO option '{}'", shown(word, limits::SHOWN_BYTES_MAX))).into()),
         };
     }
 

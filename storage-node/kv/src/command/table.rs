@@ -151,7 +151,7 @@ fn categories(spec: &Spec) -> Vec<&'static str> {
     let has = |flag: &str| spec.flags.contains(&flag);
     let of_group = |group: &str| spec.group == group;
     [
-        (of_group("generic") && (spec.keys != Keys::NONE || has("readonly") || has("write")), "@keyspace"),
+        (of_group("generic") && spec.subcommands.is_empty() && !is_about_connections(spec), "@keyspace"),
         (of_group("server") && (has("write") || has("readonly")), "@keyspace"),
         (has("readonly"), "@read"),
         (has("write"), "@write"),
