@@ -43,6 +43,7 @@ mod glob;
 pub mod limits;
 mod number;
 mod overlay;
+mod random;
 pub mod record;
 pub mod resp;
 pub mod session;

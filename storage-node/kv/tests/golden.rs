@@ -190,7 +190,8 @@ fn show_reply(reply: &Reply, depth: usize, out: &mut String) {
         Reply::Array(items) => show_items("array", items, depth, out),
         Reply::Set(items) => show_items("set", items, depth, out),
         Reply::Map(pairs) | Reply::Pairs(pairs) => {
-            line(format!("(map of {})", pairs.len()));
+            let kind = if matches!(reply, Reply::Map(_)) { "map" } else { "pairs" };
+            line(format!("({kind} of {})", pairs.len()));
             for (key, value) in pairs {
                 show_reply(key, depth + 1, out);
                 show_reply(value, depth + 2, out);

@@ -5,7 +5,7 @@
 //! and costs what is answered instead of a walk over the whole hash.
 
 use super::{Keys, Run, Spec, Split, hgetall::bulk};
-use crate::{ErrorReply, Failure, Hash, Reply, View, limits, number};
+use crate::{ErrorReply, Failure, Hash, Reply, View, limits, number, random::Stream};
 use bytes::Bytes;
 use std::ops::ControlFlow;
 
@@ -48,25 +48,9 @@ fn evaluate(arguments: &[Bytes], view: &mut View<'_>) -> Result<Reply, Failure> 
     Ok(if with_values { Reply::Pairs(drawn) } else { Reply::Array(drawn.into_iter().map(|(field, _)| field).collect()) })
 }
 
-/// A stream of random numbers from one: SplitMix64 (Steele et al., 2014).
-struct Stream(u64);
-
-impl Stream {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let word = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
-    }
-}
-
 /// `count` different fields with their values, or `-count` with repeats.
 fn draw(hash: &Hash, count: i64, view: &View<'_>) -> Result<Vec<(Reply, Reply)>, Failure> {
-    let mut stream = Stream(view.random());
+    let mut stream = Stream::new(view.random());
     let wanted = count.unsigned_abs();
     let is_small = hash.len() <= limits::SMALL_HASH_FIELDS_MAX;
     if count > 0 && (wanted >= hash.len() || is_small) {

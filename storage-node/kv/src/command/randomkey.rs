@@ -1,10 +1,10 @@
-//! `RANDOMKEY`: a key drawn at random: the first after a random place among the shard's slots and hashes.
+//! `RANDOMKEY`: a key drawn at random: one of those at the first place after a random one, among the shard's slots and hashes.
 //!
-//! Places are evenly spread, so keys are drawn about evenly; keys of one hash tag share one place, so all but the first of them are never
-//! drawn. Expired keys are passed over, at most [`limits::SCAN_RECORDS_MAX`] of them.
+//! Places are evenly spread, so keys without a hash tag are drawn about evenly; all keys of one tag share one place, and with it its chance.
+//! At most [`limits::SCAN_RECORDS_MAX`] records are looked at, expired ones included.
 
 use super::{Keys, Run, Spec};
-use crate::{Failure, Reply, View, limits, record};
+use crate::{Failure, Reply, View, limits, random::Stream, record};
 use bytes::Bytes;
 use std::ops::ControlFlow;
 
@@ -22,22 +22,30 @@ pub static SPEC: Spec = Spec {
 };
 
 fn evaluate(_: &[Bytes], view: &mut View<'_>) -> Result<Reply, Failure> {
-    let (slots, random) = (view.slots(), view.random());
-    let count = u64::from(slots.last() - slots.first()) + 1;
-    let slot = slots.first() + (((random >> 32) * count) >> 32) as u16;
-    let mut passed = 0;
-    for from in [record::place_bound(slot, random as u32), Bytes::new()] {
-        let mut found = None;
+    let mut stream = Stream::new(view.random());
+    let slots = view.slots();
+    let slot = slots.first() + stream.below(u64::from(slots.last() - slots.first()) + 1) as u16;
+    let (mut looked_at, mut same_place) = (0, 0);
+    let mut drawn: Option<Bytes> = None;
+    for from in [record::place_bound(slot, stream.next() as u32), Bytes::new()] {
         view.scan_keys(&from, &mut |encoded, head| {
-            passed += 1;
-            if head.is_some() {
-                found = record::user_key(encoded).map(Bytes::copy_from_slice);
+            let is_elsewhere = drawn.as_ref().is_some_and(|drawn| record::place(drawn) != record::place(encoded));
+            if is_elsewhere || looked_at == limits::SCAN_RECORDS_MAX {
+                return ControlFlow::Break(());
             }
-            if found.is_some() || passed >= limits::SCAN_RECORDS_MAX { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            looked_at += 1;
+            if head.is_some() {
+                // Each key of the place replaces the one before with a chance that makes all equally likely.
+                same_place += 1;
+                if stream.below(same_place) == 0 {
+                    drawn = Some(Bytes::copy_from_slice(encoded));
+                }
+            }
+            ControlFlow::Continue(())
         })?;
-        if found.is_some() {
-            return Ok(Reply::bulk_or_null(found));
+        if drawn.is_some() {
+            break;
         }
     }
-    Ok(Reply::Null)
+    Ok(Reply::bulk_or_null(drawn.and_then(|encoded| record::user_key(&encoded).map(Bytes::copy_from_slice))))
 }
