@@ -1,0 +1,11 @@
+//! The ground that scenarios stand on: clusters at several distances, and what they are given to live.
+
+pub mod certificates;
+pub mod child;
+pub mod hand;
+pub mod node_client;
+pub mod node_process;
+pub mod ports;
+pub mod process;
+pub mod redis_server;
+pub mod wait;

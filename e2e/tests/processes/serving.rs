@@ -1,0 +1,72 @@
+//! Clusters in health: both doors, every node, every shard.
+
+use redis::Value;
+use strata_base::SlotRange;
+use strata_e2e::{
+    failure::Failure,
+    harness::process::Options,
+    scene::{Scene, play},
+    workload::{
+        Size,
+        client::{Door, RedisClient},
+        slot::key_within,
+    },
+};
+
+#[test]
+fn three_nodes_serve_both_ports() -> Result<(), Failure> {
+    play("three_nodes_serve_both_ports", Options::three_nodes(16), async |scene| {
+        scene.cluster.bootstrap().await?;
+        scene.cluster.spread_leaders().await?;
+        for slots in SlotRange::split_evenly(16) {
+            every_door_sees_what_the_others_write(scene, slots).await?;
+        }
+        let load = scene.load(Size::default());
+        load.until_acknowledged(1_000).await?;
+        scene.judge(load).await
+    })
+}
+
+#[test]
+fn one_replica_suffices() -> Result<(), Failure> {
+    play("one_replica_suffices", Options::one_node(4), async |scene| {
+        scene.cluster.bootstrap().await?;
+        let load = scene.load(Size::default());
+        for _ in 0..5 {
+            load.until_acknowledged(300).await?;
+            scene.cluster.restart(0).await?;
+            load.turn_page();
+        }
+        load.until_acknowledged(300).await?;
+        scene.judge(load).await
+    })
+}
+
+/// Writes a key of these slots through each door of each node in turn, and reads it through all of them.
+async fn every_door_sees_what_the_others_write(scene: &Scene, slots: SlotRange) -> Result<(), Failure> {
+    let key = key_within(slots, "seen-");
+    let mut clients: Vec<RedisClient> = Vec::new();
+    for node in scene.cluster.indexes() {
+        clients.extend([Door::Plain, Door::Cluster].map(|door| scene.client_of(door, node)));
+    }
+    for writer in 0..clients.len() {
+        let value = format!("written by {writer}");
+        expect(&mut clients[writer], redis::cmd("SET").arg(&key).arg(&value), Value::Okay).await?;
+        for reader in &mut clients {
+            expect(reader, redis::cmd("GET").arg(&key), Value::BulkString(value.clone().into())).await?;
+        }
+        expect(&mut clients[writer], redis::cmd("EXPIRE").arg(&key).arg(1_000), Value::Int(1)).await?;
+        expect(&mut clients[writer], redis::cmd("DEL").arg(&key), Value::Int(1)).await?;
+        expect(&mut clients[writer], redis::cmd("INCR").arg(&key), Value::Int(1)).await?;
+    }
+    Ok(())
+}
+
+async fn expect(client: &mut RedisClient, command: &redis::Cmd, reply: Value) -> Result<(), Failure> {
+    let said = String::from_utf8_lossy(&command.get_packed_command()).replace("\r\n", " ");
+    match client.ask(command).await {
+        Ok(value) if value == reply => Ok(()),
+        Ok(value) => Err(Failure::broken(format!("{said}should reply {reply:?}, and replied {value:?}"))),
+        Err(reason) => Err(Failure::broken(format!("{said}should reply {reply:?}, and failed: {reason}"))),
+    }
+}
