@@ -56,9 +56,14 @@ fn seed() -> Result<u64, Failure> {
 }
 
 impl Scene {
-    /// Where clients reach the nodes.
+    /// Where clients reach all nodes.
     pub fn endpoints(&self) -> Endpoints {
-        let ports = || self.cluster.indexes().map(|node| self.cluster.ports(node));
+        self.endpoints_of(&self.cluster.indexes().collect::<Vec<_>>())
+    }
+
+    /// Where clients reach these nodes.
+    pub fn endpoints_of(&self, nodes: &[usize]) -> Endpoints {
+        let ports = || nodes.iter().map(|node| self.cluster.ports(*node));
         Endpoints { plain: ports().map(|ports| ports.plain).collect(), cluster: ports().map(|ports| ports.cluster).collect() }
     }
 
@@ -69,13 +74,17 @@ impl Scene {
 
     /// A client that knows one node only, through `door`.
     pub fn client_of(&self, door: Door, node: usize) -> RedisClient {
-        let ports = self.cluster.ports(node);
-        RedisClient::new(door, Arc::new(Endpoints { plain: vec![ports.plain], cluster: vec![ports.cluster] }), 0)
+        RedisClient::new(door, Arc::new(self.endpoints_of(&[node])), 0)
     }
 
     /// Starts a load on all nodes.
     pub fn load(&self, size: Size) -> Load {
         Load::start(self.endpoints(), self.seed, size)
+    }
+
+    /// Starts a load whose clients know these nodes only.
+    pub fn load_on(&self, nodes: &[usize], size: Size) -> Load {
+        Load::start(self.endpoints_of(nodes), self.seed, size)
     }
 
     /// Ends a load, and holds the cluster, all of whose nodes must run, to every promise it made meanwhile.

@@ -10,7 +10,7 @@ use super::{
 use crate::{failure::Failure, harness::wait, history::History};
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
@@ -58,6 +58,8 @@ pub struct Progress {
     acknowledged: AtomicU64,
     unknown: AtomicU64,
     failed: AtomicU64,
+    last_doubt: Mutex<String>,
+    last_refusal: Mutex<String>,
 }
 
 impl Progress {
@@ -72,6 +74,8 @@ impl Progress {
             acknowledged: zero(),
             unknown: zero(),
             failed: zero(),
+            last_doubt: Mutex::default(),
+            last_refusal: Mutex::default(),
         }
     }
 
@@ -92,10 +96,17 @@ impl Progress {
 
     /// Counts an outcome, and gives way where nothing was done: a refused client must not spin.
     pub async fn count(&self, outcome: &Outcome) {
+        let keep = |place: &Mutex<String>, reason: &String| reason.clone_into(&mut place.lock().expect("nobody panics while writing this"));
         let counter = match outcome {
             Outcome::Replied(_) => &self.acknowledged,
-            Outcome::Failed(_) => &self.failed,
-            Outcome::Unknown(_) => &self.unknown,
+            Outcome::Failed(reason) => {
+                keep(&self.last_refusal, reason);
+                &self.failed
+            }
+            Outcome::Unknown(reason) => {
+                keep(&self.last_doubt, reason);
+                &self.unknown
+            }
         };
         counter.fetch_add(1, Ordering::Relaxed);
         if !matches!(outcome, Outcome::Replied(_)) {
@@ -158,8 +169,13 @@ impl Load {
     /// What was done so far, in words.
     pub fn counts(&self) -> String {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Progress { acknowledged, unknown, failed, .. } = &*self.progress;
-        format!("{} commands acknowledged, {} unknown, {} without effect", of(acknowledged), of(unknown), of(failed))
+        let last = |place: &Mutex<String>| match &*place.lock().expect("nobody panics while writing this") {
+            reason if reason.is_empty() => String::new(),
+            reason => format!(" (the last: {reason})"),
+        };
+        let Progress { acknowledged, unknown, failed, last_doubt, last_refusal, .. } = &*self.progress;
+        let (doubt, refusal) = (last(last_doubt), last(last_refusal));
+        format!("{} commands acknowledged, {} unknown{doubt}, {} without effect{refusal}", of(acknowledged), of(unknown), of(failed))
     }
 
     /// Ends all clients after their present command, and collects what they recorded.

@@ -12,7 +12,7 @@ use strata_e2e::{
     scene::{Scene, play},
     workload::{
         Size,
-        client::{Door, Endpoints, RedisClient},
+        client::{Door, RedisClient},
         slot::key_within,
     },
 };
@@ -95,8 +95,8 @@ fn all_are_killed_at_once_and_restarted() -> Result<(), Failure> {
 /// Writes each key through a node that lives, until that succeeds; returns how long the last one took.
 async fn until_all_are_written(scene: &Scene, dead: usize, keys: Vec<String>) -> Result<Duration, Failure> {
     let start = Instant::now();
-    let living: Vec<u16> = scene.cluster.indexes().filter(|node| *node != dead).map(|node| scene.cluster.ports(node).plain).collect();
-    let endpoints = Arc::new(Endpoints { plain: living, cluster: Vec::new() });
+    let living: Vec<usize> = scene.cluster.indexes().filter(|node| *node != dead).collect();
+    let endpoints = Arc::new(scene.endpoints_of(&living));
     let mut writers = JoinSet::new();
     for (nth, key) in keys.into_iter().enumerate() {
         let mut client = RedisClient::new(Door::Plain, endpoints.clone(), nth);

@@ -78,7 +78,8 @@ fn a_node_of_another_cluster_refuses() -> Result<(), Failure> {
         other.bootstrap().await?;
         let theirs = other.report(0).await.map_err(Failure::Broken)?;
         let their_disk = other.disk(0);
-        let load = scene.load(Size::default());
+        // Whoever asks a node with another cluster's disk is shown the other cluster: our clients keep away from it.
+        let load = scene.load_on(&[0, 1], Size::default());
         load.until_acknowledged(200).await?;
         scene.cluster.kill(2);
         let our_disk = scene.cluster.folder().join("kept");
