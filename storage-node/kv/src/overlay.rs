@@ -139,9 +139,14 @@ impl Overlay {
 
     fn change(&mut self, family: Family, key: Bytes, value: Option<Bytes>) {
         self.bytes += size(&key, value.as_ref());
-        self.touched.push_back((self.round, family, key.clone()));
-        if let Some(old) = self.changes[family as usize].insert(key.clone(), Change { round: self.round, value }) {
+        let change = Change { round: self.round, value };
+        let old = self.changes[family as usize].insert(key.clone(), change);
+        if let Some(old) = &old {
             self.bytes -= size(&key, old.value.as_ref());
+        }
+        // A key that a round writes often is remembered once.
+        if old.is_none_or(|old| old.round != self.round) {
+            self.touched.push_back((self.round, family, key));
         }
     }
 
@@ -150,7 +155,12 @@ impl Overlay {
         for key in inside {
             self.change(family, key, None);
         }
-        self.hidden.push(HiddenRange { round: self.round, family, from: from.clone(), to: to.clone() });
+        // However often a shard is emptied, its range is hidden once, for as long as the last time asks.
+        let is_same = |range: &&mut HiddenRange| range.family == family && range.from == from && range.to == to;
+        match self.hidden.iter_mut().find(is_same) {
+            Some(range) => range.round = self.round,
+            None => self.hidden.push(HiddenRange { round: self.round, family, from: from.clone(), to: to.clone() }),
+        }
     }
 
     fn hides(&self, family: Family, key: &[u8]) -> bool {

@@ -3,7 +3,7 @@
 //! A request is an array of bulk strings, or a line of words (an inline request). Everything else is a protocol error, after which the
 //! connection closes, as in Redis. (RESP specification, redis.io/docs/reference/protocol-spec.)
 
-use crate::{ErrorReply, limits, number::Digits};
+use crate::{ErrorReply, error::shown, limits, number::Digits};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// The protocol version of a connection.
@@ -222,8 +222,8 @@ impl RequestReader {
             None => {
                 let Some(line) = take_line(input, "too big bulk count string")? else { return Ok(None) };
                 if line.first() != Some(&b'$') {
-                    let found = char::from(line.first().copied().unwrap_or(b'\r'));
-                    return Err(ProtocolError::new(format!("expected '$', got '{}'", found.escape_default())));
+                    let found = shown(line.get(..1).unwrap_or(b"\r"), 1);
+                    return Err(ProtocolError::new(format!("expected '$', got '{found}'")));
                 }
                 let length = parse_length(&line[1..]).and_then(|length| usize::try_from(length).ok());
                 let length = length.filter(|length| *length <= limits::BULK_BYTES_MAX);
@@ -267,37 +267,57 @@ fn parse_length(text: &[u8]) -> Option<i64> {
     crate::number::parse_integer(text)
 }
 
-/// Splits an inline request into words; quotes as in Redis's `sdssplitargs`: `"…"` with escapes, `'…'` plain.
+/// Splits an inline request into words; quotes as in Redis's `sdssplitargs`: `"…"` with escapes, `'…'` plain, both anywhere in a word, which
+/// they end.
 fn split_words(line: &[u8]) -> Result<Vec<Bytes>, ProtocolError> {
-    const UNBALANCED: &str = "unbalanced quotes in request";
     let mut words = Vec::new();
     let mut rest = line;
     loop {
-        rest = rest.trim_ascii_start();
-        let Some(first) = rest.first() else { return Ok(words) };
-        let quote = (*first == b'"' || *first == b'\'').then_some(*first);
+        rest = skip_spaces(rest);
+        if rest.is_empty() {
+            return Ok(words);
+        }
         let mut word = Vec::new();
-        rest = if quote.is_some() { &rest[1..] } else { rest };
-        loop {
-            match (quote, rest) {
-                (None, []) => break,
-                (None, [byte, ..]) if byte.is_ascii_whitespace() => break,
-                (Some(_), []) => return Err(ProtocolError::new(UNBALANCED)),
-                (Some(quote), [byte, after @ ..]) if *byte == quote => {
-                    rest = after;
-                    if rest.first().is_some_and(|next| !next.is_ascii_whitespace()) {
-                        return Err(ProtocolError::new(UNBALANCED));
-                    }
-                    break;
-                }
-                (Some(quote), [b'\\', ..]) => rest = take_escape(quote, rest, &mut word),
-                (_, [byte, after @ ..]) => {
-                    word.push(*byte);
-                    rest = after;
-                }
+        while let [byte, after @ ..] = rest
+            && !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+        {
+            if *byte == b'"' || *byte == b'\'' {
+                rest = take_quoted(*byte, after, &mut word)?;
+                break;
             }
+            word.push(*byte);
+            rest = after;
         }
         words.push(Bytes::from(word));
+    }
+}
+
+/// C's `isspace`: what may stand between words, though not all of it ends one.
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b
+}
+
+fn skip_spaces(text: &[u8]) -> &[u8] {
+    let first = text.iter().position(|byte| !is_space(*byte)).unwrap_or(text.len());
+    &text[first..]
+}
+
+/// Reads up to the closing quote, after which a word ends, and returns what follows.
+fn take_quoted<'a>(quote: u8, text: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], ProtocolError> {
+    let mut rest = text;
+    loop {
+        match rest {
+            [byte, after @ ..] if *byte == quote => {
+                let ends = after.first().is_none_or(|next| is_space(*next));
+                return if ends { Ok(after) } else { Err(ProtocolError::new("unbalanced quotes in request")) };
+            }
+            [b'\\', ..] => rest = take_escape(quote, rest, word),
+            [byte, after @ ..] => {
+                word.push(*byte);
+                rest = after;
+            }
+            [] => return Err(ProtocolError::new("unbalanced quotes in request")),
+        }
     }
 }
 

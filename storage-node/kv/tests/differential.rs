@@ -12,6 +12,7 @@ use strata_base::Hlc;
 use strata_kv::{
     Effect, ErrorReply, Facts, Overlay, Protocol, Reply, View,
     command::{self, Run},
+    resp::RequestReader,
     session::{Port, Session},
     testing::{FixedNode, MapStore},
 };
@@ -292,5 +293,59 @@ fn the_command_table_is_that_of_redis() {
         if TABLE_DIFFERENCES.iter().all(|(different, _)| different != name) {
             assert_eq!(Some(row), theirs.get(name), "the row of {name}: ours first");
         }
+    }
+}
+
+#[test]
+fn what_is_no_request_gets_the_reply_of_redis() {
+    let inputs: &[&[u8]] = &[
+        b"PING\r\n",
+        b"  PING \t hello \r\n",
+        b"\r\n\r\nPING\n",
+        b"ECHO \"a b\\x41\\n\\q\\\"\"\r\n",
+        b"ECHO 'a \\n \\' b'\r\n",
+        b"ECHO a\"b c\"\r\n",
+        b"ECHO \"\"\r\n",
+        b"ECHO \"a\"b\r\n",
+        b"ECHO \"a\r\n",
+        b"ECHO 'a\r\n",
+        b"ECHO \"\\x4\"\r\n",
+        b"ECHO a\x0bb\r\n",
+        b"ECHO \x0b a\x0c\r\n",
+        b"*1\r\n$4\r\nPING\r\n",
+        b"*0\r\nPING\r\n",
+        b"*-1\r\nPING\r\n",
+        b"*x\r\n",
+        b"*\r\n",
+        b"*01\r\n",
+        b"*2147483648\r\n",
+        b"*1\r\nPING\r\n",
+        b"*1\r\n:4\r\n",
+        b"*1\r\n\r\n",
+        b"*1\r\n$x\r\n",
+        b"*1\r\n$-1\r\n",
+        b"*1\r\n$67108865\r\n",
+        b"*1\r\n$04\r\nPING\r\n",
+        b"GET / HTTP/1.1\r\n",
+    ];
+    let server = Server::start("garbage");
+    for input in inputs {
+        let mut judge = server.connect();
+        judge.send(input);
+        let request = RequestReader::default().next(&mut BytesMut::from(*input));
+        let ours = match request {
+            Ok(request) => Ours::new(Protocol::Resp2, 0).ask(&request.expect("a whole request")),
+            Err(error) => {
+                let mut out = BytesMut::new();
+                error.reply().encode(Protocol::Resp2, &mut out);
+                out.freeze()
+            }
+        };
+        assert_eq!(
+            ours.escape_ascii().to_string(),
+            judge.reply().escape_ascii().to_string(),
+            "the reply to {:?}",
+            input.escape_ascii().to_string()
+        );
     }
 }

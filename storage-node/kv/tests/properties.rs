@@ -8,7 +8,7 @@ use std::{
 };
 use strata_base::{Hlc, SlotRange};
 use strata_kv::{
-    Counts, Effect, Facts, Family, Overlay, Read, Reply, View, command,
+    Counts, Effect, Facts, Failure, Family, Overlay, Read, ReadError, Reply, View, Visitor, command,
     command::Run,
     entry::Entry,
     expiry,
@@ -285,6 +285,86 @@ proptest! {
                 reply => reply,
             };
             prop_assert_eq!(sorted(merged), sorted(expected), "the reply to {:?}", call.arguments);
+        }
+    }
+}
+
+/// A store whose reads fail after some.
+struct Failing {
+    store: MapStore,
+    left: std::cell::Cell<usize>,
+}
+
+impl Failing {
+    fn count(&self) -> Result<(), ReadError> {
+        let left = self.left.get().checked_sub(1).ok_or_else(|| ReadError::Storage("the disk is gone".to_owned()))?;
+        self.left.set(left);
+        Ok(())
+    }
+}
+
+impl Read for Failing {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        self.count()?;
+        self.store.get(family, key)
+    }
+
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], visit: &mut Visitor<'_>) -> Result<(), ReadError> {
+        self.count()?;
+        self.store.scan(family, from, to, visit)
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_store_that_fails_is_told_apart_and_ends_nothing(seed: u64, reads in 0..8_usize) {
+        let mut requests = Requests::new(seed);
+        let mut store = MapStore::default();
+        for index in 1..200 {
+            let (request, _) = requests.next();
+            let Ok(call) = command::parse(request) else { continue };
+            if matches!(call.spec.run, Run::Connection(_)) {
+                continue;
+            }
+            let hlc = Hlc::from_millis(1_700_000_000_000 + index);
+            let failing = Failing { store: store.clone(), left: reads.into() };
+            let mut overlay = Overlay::default();
+            let result = call.try_evaluate(&mut View::new(&failing, &mut overlay, hlc));
+            let mut overlay = Overlay::default();
+            let mut view = View::new(&store, &mut overlay, hlc);
+            let expected = call.try_evaluate(&mut view);
+            let effects = view.finish().effects;
+            // Either the store failed, or nobody can tell.
+            prop_assert!(matches!(result, Err(Failure::Read(_))) || result == expected, "{:?}", call.arguments);
+            effects.iter().for_each(|effect| store.apply(effect));
+        }
+    }
+
+    #[test]
+    fn most_commands_read_the_record_once(value in bytes()) {
+        let mut store = Failing { store: MapStore::default(), left: 0.into() };
+        let words = |words: &[&[u8]]| command::parse(words.iter().map(|word| Bytes::copy_from_slice(word)).collect()).expect("well formed");
+        let calls = [
+            (words(&[b"SET", b"key", &value]), 1),
+            (words(&[b"GET", b"key"]), 1),
+            (words(&[b"SET", b"key", b"7", b"KEEPTTL"]), 1),
+            (words(&[b"INCR", b"key"]), 1),
+            (words(&[b"EXPIRE", b"key", b"10", b"NX"]), 1),
+            (words(&[b"DEL", b"key"]), 1),
+            (words(&[b"HSET", b"hash", b"field", &value]), 1),
+            (words(&[b"HSET", b"hash", b"field", &value]), 2),
+            (words(&[b"HGET", b"hash", b"field"]), 2),
+            (words(&[b"HLEN", b"hash"]), 1),
+        ];
+        for (index, (call, reads)) in calls.iter().enumerate() {
+            store.left.set(*reads);
+            let mut overlay = Overlay::default();
+            let mut view = View::new(&store, &mut overlay, Hlc::from_millis(1_700_000_000_000 + index as u64));
+            let reply = call.try_evaluate(&mut view);
+            prop_assert!(reply.is_ok(), "{:?} read more than {reads} times: {reply:?}", call.arguments);
+            let effects = view.finish().effects;
+            effects.iter().for_each(|effect| store.store.apply(effect));
+            prop_assert_eq!(store.left.get(), 0, "{:?} read less than {} times", call.arguments, reads);
         }
     }
 }

@@ -106,7 +106,17 @@ impl Connection {
             out.extend_from_slice(argument);
             out.extend_from_slice(b"\r\n");
         }
-        self.stream.write_all(&out).expect("redis-server reads");
+        self.send(&out);
+        self.reply()
+    }
+
+    /// Sends bytes that may be no request at all.
+    pub fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("redis-server reads");
+    }
+
+    /// The bytes of the next reply.
+    pub fn reply(&mut self) -> Bytes {
         loop {
             if let Some((_, rest)) = Value::parse(&self.input) {
                 let length = self.input.len() - rest.len();
@@ -114,7 +124,7 @@ impl Connection {
             }
             let mut chunk = [0; 65_536];
             let read = self.stream.read(&mut chunk).expect("redis-server answers within the deadline");
-            assert!(read > 0, "redis-server closed the connection after {request:?}");
+            assert!(read > 0, "redis-server closed the connection without a reply");
             self.input.extend_from_slice(&chunk[..read]);
         }
     }
