@@ -1,1 +1,12 @@
 //! The storage node: sockets, files, threads and time around the pure rooms.
+
+pub mod bridge;
+pub mod clock;
+pub mod config;
+pub mod descriptor;
+pub mod host;
+pub mod limits;
+pub mod routes;
+#[cfg(feature = "disk")]
+pub mod run;
+pub mod shell;

@@ -332,6 +332,22 @@ impl<L: LogRead> RaftGroup<L> {
         self.redraw_timeout();
     }
 
+    /// Takes the message that announced a snapshot, whose content is here and holds `last` (index and term): the sender took the files after it
+    /// wrote the message, so they may hold more than it says.
+    pub fn receive_snapshot(&mut self, bytes: &[u8], last: (u64, u64), configuration: &Configuration) {
+        let Ok(mut message) = RaftMessage::parse_from_bytes(bytes) else { return };
+        if message.get_to() != self.node.raft.id || message.get_msg_type() != MessageType::MsgSnapshot {
+            return;
+        }
+        let metadata = message.mut_snapshot().mut_metadata();
+        metadata.set_index(last.0);
+        metadata.set_term(last.1);
+        metadata.set_conf_state(configuration.to_raft());
+        // A snapshot that is behind what this member has is no error.
+        let _ = self.node.step(message);
+        self.redraw_timeout();
+    }
+
     /// Proposes an entry.
     pub fn propose(&mut self, data: Bytes) -> Result<Place, Refusal> {
         self.must_lead()?;

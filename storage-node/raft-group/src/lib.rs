@@ -51,6 +51,7 @@ mod configuration;
 mod group;
 pub mod limits;
 mod log;
+pub mod peek;
 
 pub use configuration::{Change, Configuration, Standing};
 pub use group::{

@@ -1,0 +1,102 @@
+//! Tablets: the applied state of one replica.
+//!
+//! A tablet is four ordered families of bytes. Writes are batches that become visible at once and durable together, at the next flush: there is
+//! no write-ahead log, because the Raft log is one already. After a crash a tablet is what its last completed flush, of all families
+//! together, made of it, and it says itself how far that is: the host writes the applied index into the same batch.
+
+use crate::EngineError;
+use bytes::Bytes;
+use std::{ops::ControlFlow, path::Path, sync::Arc};
+use strata_base::ShardId;
+
+mod memory;
+#[cfg(feature = "disk")]
+mod rocks;
+
+pub use memory::{MemoryTablet, MemoryTabletStore};
+#[cfg(feature = "disk")]
+pub use rocks::{RocksSettings, RocksTabletStore};
+
+/// A column family of a tablet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TabletFamily {
+    /// One record per key.
+    Meta = 0,
+    /// Elements of collections.
+    Data = 1,
+    /// The expiry index.
+    Expiry = 2,
+    /// What the host keeps with the data: applied index, descriptor.
+    System = 3,
+}
+
+impl TabletFamily {
+    /// Every family, in the order of their numbers.
+    pub const ALL: [TabletFamily; 4] = [TabletFamily::Meta, TabletFamily::Data, TabletFamily::Expiry, TabletFamily::System];
+
+    /// The family's name on disk.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TabletFamily::Meta => "meta",
+            TabletFamily::Data => "data",
+            TabletFamily::Expiry => "expiry",
+            TabletFamily::System => "default",
+        }
+    }
+}
+
+/// A change of a tablet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TabletChange {
+    /// Writes a key.
+    Put(TabletFamily, Bytes, Bytes),
+    /// Removes a key.
+    Delete(TabletFamily, Bytes),
+    /// Removes `from <= key < to`.
+    DeleteRange(TabletFamily, Bytes, Bytes),
+}
+
+/// Sees one key and value of a scan, and says whether to go on.
+pub type TabletVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
+/// The applied state of one replica. Reads see all writes before them.
+pub trait Tablet: Send + Sync {
+    /// The value of a key.
+    fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// Visits `from <= key < to` in order, until the visitor breaks.
+    fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError>;
+
+    /// Makes changes visible, all at once.
+    fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError>;
+
+    /// Makes everything written before this call durable. Waits for the disk: not to be called from a host loop.
+    fn flush(&self) -> Result<(), EngineError>;
+
+    /// Writes the files of this moment into `folder`, which must not exist. Waits for the disk.
+    fn checkpoint(&self, folder: &Path) -> Result<(), EngineError>;
+
+    /// A tablet of its own with the same content, for a simulated snapshot; `None` where a snapshot means files.
+    fn duplicate(&self) -> Option<Arc<dyn Tablet>>;
+
+    /// The size of its files, in bytes.
+    fn file_bytes(&self) -> u64;
+}
+
+/// The tablets of one node. A replica's tablet has a generation: an installed snapshot is a new one, and replaces the old as a whole.
+pub trait TabletStore: Send + Sync {
+    /// Makes a new, empty tablet; what was left of an unfinished attempt is removed.
+    fn create(&self, shard: ShardId, generation: u64) -> Result<Arc<dyn Tablet>, EngineError>;
+
+    /// Opens a tablet that exists.
+    fn open(&self, shard: ShardId, generation: u64) -> Result<Arc<dyn Tablet>, EngineError>;
+
+    /// Takes over a tablet that was received as a snapshot, as the given generation. Survives a crash from here on.
+    fn adopt(&self, shard: ShardId, generation: u64, tablet: &Arc<dyn Tablet>) -> Result<Arc<dyn Tablet>, EngineError>;
+
+    /// Removes all generations of a shard but `keep`. The tablets removed may still be read by whoever holds them.
+    fn retain(&self, shard: ShardId, keep: Option<u64>) -> Result<(), EngineError>;
+
+    /// The shards that have files.
+    fn shards(&self) -> Result<Vec<ShardId>, EngineError>;
+}

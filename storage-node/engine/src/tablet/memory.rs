@@ -1,0 +1,159 @@
+//! Tablets in memory, with the crash behaviour of the real ones: what was not flushed is gone, and families are flushed together.
+
+use super::{Tablet, TabletChange, TabletFamily, TabletStore, TabletVisitor};
+use crate::EngineError;
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use strata_base::ShardId;
+
+type Families = [BTreeMap<Vec<u8>, Bytes>; TabletFamily::ALL.len()];
+
+/// A tablet in memory.
+#[derive(Debug, Default)]
+pub struct MemoryTablet {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    now: Families,
+    flushed: Families,
+}
+
+impl MemoryTablet {
+    /// What a crash leaves of it.
+    pub fn crash(&self) {
+        let mut state = self.lock();
+        state.now = state.flushed.clone();
+    }
+
+    /// Every record, for comparison.
+    pub fn records(&self, family: TabletFamily) -> Vec<(Vec<u8>, Bytes)> {
+        self.lock().now[family as usize].iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tablet for MemoryTablet {
+    fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        Ok(self.lock().now[family as usize].get(key).cloned())
+    }
+
+    fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
+        if from < to {
+            for (key, value) in self.lock().now[family as usize].range(from.to_vec()..to.to_vec()) {
+                if visit(key, value).is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError> {
+        let mut state = self.lock();
+        for change in changes {
+            match change {
+                TabletChange::Put(family, key, value) => {
+                    state.now[family as usize].insert(key.to_vec(), value);
+                }
+                TabletChange::Delete(family, key) => {
+                    state.now[family as usize].remove(&key[..]);
+                }
+                TabletChange::DeleteRange(family, from, to) => {
+                    state.now[family as usize].retain(|key, _| key[..] < from[..] || key[..] >= to[..]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        let mut state = self.lock();
+        state.flushed = state.now.clone();
+        Ok(())
+    }
+
+    fn checkpoint(&self, _: &Path) -> Result<(), EngineError> {
+        Err(EngineError::Failed { doing: "cannot make a checkpoint", reason: "this tablet is in memory".to_owned() })
+    }
+
+    fn duplicate(&self) -> Option<Arc<dyn Tablet>> {
+        let now = self.lock().now.clone();
+        Some(Arc::new(MemoryTablet { state: Mutex::new(State { flushed: now.clone(), now }) }))
+    }
+
+    fn file_bytes(&self) -> u64 {
+        self.lock().flushed.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64).sum()
+    }
+}
+
+/// The tablets of a simulated node.
+#[derive(Debug, Default)]
+pub struct MemoryTabletStore {
+    tablets: Mutex<BTreeMap<(ShardId, u64), Arc<MemoryTablet>>>,
+}
+
+impl MemoryTabletStore {
+    /// What a crash leaves of the tablets.
+    pub fn crash(&self) {
+        self.lock().values().for_each(|tablet| tablet.crash());
+    }
+
+    /// The tablet of a shard with the highest generation.
+    pub fn newest(&self, shard: ShardId) -> Option<Arc<MemoryTablet>> {
+        self.lock().range((shard, 0)..=(shard, u64::MAX)).next_back().map(|(_, tablet)| tablet.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<(ShardId, u64), Arc<MemoryTablet>>> {
+        self.tablets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TabletStore for MemoryTabletStore {
+    fn create(&self, shard: ShardId, generation: u64) -> Result<Arc<dyn Tablet>, EngineError> {
+        let tablet = Arc::new(MemoryTablet::default());
+        self.lock().insert((shard, generation), tablet.clone());
+        Ok(tablet)
+    }
+
+    fn open(&self, shard: ShardId, generation: u64) -> Result<Arc<dyn Tablet>, EngineError> {
+        let found = self.lock().get(&(shard, generation)).cloned();
+        let missing = || EngineError::Damaged { what: format!("tablet {shard}"), reason: format!("generation {generation} is missing") };
+        Ok(found.ok_or_else(missing)?)
+    }
+
+    fn adopt(&self, shard: ShardId, generation: u64, tablet: &Arc<dyn Tablet>) -> Result<Arc<dyn Tablet>, EngineError> {
+        let adopted = MemoryTablet::default();
+        for family in TabletFamily::ALL {
+            let mut changes = Vec::new();
+            tablet.scan(family, &[], &[0xff; 32], &mut |key, value| {
+                changes.push(TabletChange::Put(family, Bytes::copy_from_slice(key), Bytes::copy_from_slice(value)));
+                std::ops::ControlFlow::Continue(())
+            })?;
+            adopted.write(changes)?;
+        }
+        adopted.flush()?;
+        let adopted = Arc::new(adopted);
+        self.lock().insert((shard, generation), adopted.clone());
+        Ok(adopted)
+    }
+
+    fn retain(&self, shard: ShardId, keep: Option<u64>) -> Result<(), EngineError> {
+        self.lock().retain(|(of, generation), _| *of != shard || Some(*generation) == keep);
+        Ok(())
+    }
+
+    fn shards(&self) -> Result<Vec<ShardId>, EngineError> {
+        let mut shards: Vec<ShardId> = self.lock().keys().map(|(shard, _)| *shard).collect();
+        shards.dedup();
+        Ok(shards)
+    }
+}

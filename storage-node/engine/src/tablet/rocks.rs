@@ -1,0 +1,236 @@
+//! Tablets on disk: one RocksDB instance each. The only module that names RocksDB.
+//!
+//! The write-ahead log is off and flushes are atomic over all families. All tablets of a node share one block cache and one budget of
+//! memtables, so that an idle tablet costs little.
+
+use super::{Tablet, TabletChange, TabletFamily, TabletStore, TabletVisitor};
+use crate::EngineError;
+use bytes::Bytes;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions, IteratorMode, LogLevel, Options,
+    ReadOptions, WriteBatch, WriteBufferManager, WriteOptions, checkpoint::Checkpoint,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use strata_base::ShardId;
+
+/// What all tablets of a node share.
+#[derive(Clone, Copy, Debug)]
+pub struct RocksSettings {
+    /// The block cache, in bytes.
+    pub block_cache_bytes: u64,
+    /// All memtables together, in bytes.
+    pub write_buffer_bytes: u64,
+}
+
+/// The tablets of a node, under one folder: `<folder>/<shard>/<generation>/`.
+pub struct RocksTabletStore {
+    folder: PathBuf,
+    options: Options,
+}
+
+impl RocksTabletStore {
+    /// The tablets under `folder`, which is created where it is missing.
+    pub fn new(folder: &Path, settings: RocksSettings) -> Result<RocksTabletStore, EngineError> {
+        fs::create_dir_all(folder).map_err(EngineError::failed("cannot create the folder of the tablets"))?;
+        Ok(RocksTabletStore { folder: folder.to_owned(), options: shared_options(settings) })
+    }
+
+    /// Where a generation of a tablet lies.
+    pub fn path(&self, shard: ShardId, generation: u64) -> PathBuf {
+        self.folder.join(shard.to_string()).join(generation.to_string())
+    }
+
+    /// Opens the files of a snapshot that was just received; their folder goes with the tablet.
+    pub fn open_received(&self, path: &Path) -> Result<Arc<dyn Tablet>, EngineError> {
+        self.open_at(path, true)
+    }
+
+    fn open_at(&self, path: &Path, is_temporary: bool) -> Result<Arc<dyn Tablet>, EngineError> {
+        let families = TabletFamily::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), self.options.clone()));
+        let db = DB::open_cf_descriptors(&self.options, path, families).map_err(EngineError::failed("cannot open a tablet"))?;
+        let mut write_options = WriteOptions::default();
+        write_options.disable_wal(true);
+        Ok(Arc::new(RocksTablet { db, write_options, path: path.to_owned(), is_temporary }))
+    }
+}
+
+fn shared_options(settings: RocksSettings) -> Options {
+    const MIB: usize = 1 << 20;
+    let cache = Cache::new_lru_cache(usize::try_from(settings.block_cache_bytes).unwrap_or(usize::MAX));
+    let buffers = WriteBufferManager::new_write_buffer_manager(usize::try_from(settings.write_buffer_bytes).unwrap_or(usize::MAX), false);
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&cache);
+    table.set_block_size(16 << 10);
+    table.set_bloom_filter(10.0, false);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(6);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_manager(&buffers);
+    options.set_write_buffer_size(32 * MIB);
+    options.set_arena_block_size(256 << 10);
+    options.set_atomic_flush(true);
+    options.set_max_background_jobs(2);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_bottommost_compression_type(DBCompressionType::Zstd);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    options.set_bytes_per_sync(MIB as u64);
+    options.set_keep_log_file_num(2);
+    options.set_log_level(LogLevel::Warn);
+    options.set_stats_dump_period_sec(0);
+    options.set_max_open_files(512);
+    options.create_if_missing(false);
+    options
+}
+
+impl TabletStore for RocksTabletStore {
+    fn create(&self, shard: ShardId, generation: u64) -> Result<Arc<dyn Tablet>, EngineError> {
+        let path = self.path(shard, generation);
+        remove_folder(&path)?;
+        fs::create_dir_all(&path).map_err(EngineError::failed("cannot create the folder of a tablet"))?;
+        let mut options = self.options.clone();
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        let families = TabletFamily::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), options.clone()));
+        drop(DB::open_cf_descriptors(&options, &path, families).map_err(EngineError::failed("cannot create a tablet"))?);
+        sync_folder(&path)?;
+        path.parent().map_or(Ok(()), sync_folder)?;
+        sync_folder(&self.folder)?;
+        self.open_at(&path, false)
+    }
+
+    fn open(&self, shard: ShardId, generation: u64) -> Result<Arc<dyn Tablet>, EngineError> {
+        self.open_at(&self.path(shard, generation), false)
+    }
+
+    fn adopt(&self, shard: ShardId, generation: u64, tablet: &Arc<dyn Tablet>) -> Result<Arc<dyn Tablet>, EngineError> {
+        let path = self.path(shard, generation);
+        remove_folder(&path)?;
+        path.parent().map_or(Ok(()), |parent| fs::create_dir_all(parent)).map_err(EngineError::failed("cannot create the folder of a shard"))?;
+        // Hard links: the received files stay where they are until their folder is removed.
+        tablet.checkpoint(&path)?;
+        sync_folder(&path)?;
+        path.parent().map_or(Ok(()), sync_folder)?;
+        sync_folder(&self.folder)?;
+        self.open_at(&path, false)
+    }
+
+    fn retain(&self, shard: ShardId, keep: Option<u64>) -> Result<(), EngineError> {
+        let folder = self.folder.join(shard.to_string());
+        for name in names_in(&folder)? {
+            if keep.is_none_or(|keep| name != keep.to_string()) {
+                remove_folder(&folder.join(name))?;
+            }
+        }
+        if keep.is_none() { remove_folder(&folder) } else { Ok(()) }
+    }
+
+    fn shards(&self) -> Result<Vec<ShardId>, EngineError> {
+        Ok(names_in(&self.folder)?.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+}
+
+fn names_in(folder: &Path) -> Result<Vec<String>, EngineError> {
+    match fs::read_dir(folder) {
+        Ok(entries) => Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(EngineError::failed("cannot list the folder of the tablets")(error)),
+    }
+}
+
+fn remove_folder(path: &Path) -> Result<(), EngineError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(EngineError::failed("cannot remove the folder of a tablet")(error)),
+        _ => Ok(()),
+    }
+}
+
+fn sync_folder(path: &Path) -> Result<(), EngineError> {
+    let synced = fs::File::open(path).and_then(|folder| folder.sync_all());
+    synced.map_err(EngineError::failed("cannot sync a folder of the tablets"))
+}
+
+struct RocksTablet {
+    db: DB,
+    write_options: WriteOptions,
+    path: PathBuf,
+    /// Whether the folder goes with the tablet.
+    is_temporary: bool,
+}
+
+impl Drop for RocksTablet {
+    fn drop(&mut self) {
+        if self.is_temporary {
+            // Files that are open live until they are closed; what cannot be removed now is removed at the next start.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+impl RocksTablet {
+    fn family(&self, family: TabletFamily) -> &ColumnFamily {
+        self.db.cf_handle(family.name()).expect("all families were opened")
+    }
+}
+
+impl Tablet for RocksTablet {
+    fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let value = self.db.get_pinned_cf(self.family(family), key).map_err(EngineError::failed("cannot read a tablet"))?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound(to);
+        for record in self.db.iterator_cf_opt(self.family(family), options, IteratorMode::Start) {
+            let (key, value) = record.map_err(EngineError::failed("cannot scan a tablet"))?;
+            if visit(&key, &value).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError> {
+        let mut batch = WriteBatch::default();
+        for change in changes {
+            match change {
+                TabletChange::Put(family, key, value) => batch.put_cf(self.family(family), key, value),
+                TabletChange::Delete(family, key) => batch.delete_cf(self.family(family), key),
+                TabletChange::DeleteRange(family, from, to) => batch.delete_range_cf(self.family(family), from, to),
+            }
+        }
+        self.db.write_opt(&batch, &self.write_options).map_err(EngineError::failed("cannot write a tablet"))
+    }
+
+    fn flush(&self) -> Result<(), EngineError> {
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        let families: Vec<_> = TabletFamily::ALL.iter().map(|family| self.family(*family)).collect();
+        self.db.flush_cfs_opt(&families, &options).map_err(EngineError::failed("cannot flush a tablet"))
+    }
+
+    fn checkpoint(&self, folder: &Path) -> Result<(), EngineError> {
+        self.flush()?;
+        let checkpoint = Checkpoint::new(&self.db).map_err(EngineError::failed("cannot begin a checkpoint"))?;
+        checkpoint.create_checkpoint(folder).map_err(EngineError::failed("cannot make a checkpoint"))
+    }
+
+    fn duplicate(&self) -> Option<Arc<dyn Tablet>> {
+        None
+    }
+
+    fn file_bytes(&self) -> u64 {
+        let files = fs::read_dir(&self.path).into_iter().flatten().filter_map(|entry| entry.ok()?.metadata().ok());
+        files.map(|file| file.len()).sum()
+    }
+}

@@ -1,0 +1,286 @@
+//! The host: the event loop of a node as a single-threaded machine. Events in, effects out; the sole owner of its replicas.
+//!
+//! ```text
+//!  commands ─► queue ─► evaluate over overlay and tablet ─► entry ─► propose ─┐
+//!                                   ▲                                         ▼
+//!                                   │                       group ◄── messages of other members
+//!  reads ─► barrier ─► tablet       │                         │
+//!                        ▲          └── applied ◄── tablet ◄──┤ committed
+//!                        └────────────────────────────────────┤
+//!                                 LogWritten ◄── the disk ◄───┘ append
+//! ```
+//!
+//! - A turn takes all events that are there, then lets every touched replica evaluate, propose and speak: one entry per replica and round, one
+//!   append for all replicas.
+//! - It never waits: appends, flushes, snapshots and messages are effects that come back as events. It reads tablets, whose blocks are in
+//!   memory or on local disk, and writes their memtables.
+//! - No clock: the moment is an argument. No randomness: the seed is one.
+//!
+//! The simulator runs this type as it is, over stores in memory.
+
+use crate::{
+    bridge::LogReader,
+    clock::{ClusterClock, Moment},
+    descriptor::ReplicaRecord,
+    limits,
+    routes::RouteTable,
+};
+use std::{collections::BTreeMap, sync::Arc};
+use strata_base::{PeerId, ShardId, StoreId};
+use strata_engine::{
+    EngineError,
+    identity::Identity,
+    log::{LogBatch, LogState, LogStore, ReplicaBatch},
+    tablet::TabletStore,
+};
+use strata_node_api::{DiskReport, NodeAddress};
+
+mod apply;
+mod evaluate;
+mod event;
+mod gossip;
+mod maintain;
+mod order;
+mod ready;
+mod replica;
+mod report;
+mod snapshot;
+mod start;
+
+pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage};
+use replica::Replica;
+
+/// What a host needs to begin.
+pub struct HostSettings {
+    /// Where its random numbers come from.
+    pub seed: u64,
+    /// The length of a tick, in milliseconds.
+    pub tick_millis: u64,
+    /// What the log may hold on disk, in bytes.
+    pub log_bytes: u64,
+    /// Below this much free disk, writes that grow data are refused, in bytes.
+    pub disk_reserve_bytes: u64,
+    /// Its failure domain.
+    pub zone: String,
+}
+
+/// What survives the process.
+pub struct Stores {
+    /// The log of all replicas.
+    pub log: Arc<dyn LogStore>,
+    /// Their tablets.
+    pub tablets: Arc<dyn TabletStore>,
+    /// Which disk this is, and whose.
+    pub identity: Identity,
+}
+
+/// The event loop of a node.
+pub struct Host<T> {
+    settings: HostSettings,
+    stores: Stores,
+    nodes: Vec<NodeAddress>,
+    clock: ClusterClock,
+    now: Moment,
+    started: Moment,
+    life: u64,
+    tick: u64,
+    draws: fastrand::Rng,
+
+    replicas: BTreeMap<ShardId, Replica<T>>,
+    gone: BTreeMap<ShardId, PeerId>,
+    /// Replicas that may have something to say this turn.
+    touched: Vec<ShardId>,
+    heard: BTreeMap<StoreId, u64>,
+    routes: RouteTable,
+    routes_changed: bool,
+    evicted_until_ms: u64,
+
+    log_writes: u64,
+    log_writes_done: u64,
+    batch: LogBatch,
+    outbox: BTreeMap<StoreId, Vec<PeerMessage>>,
+    /// Effects that wait until an append is durable.
+    after_write: Vec<(u64, Effect<T>)>,
+    barrier: u64,
+    disk: DiskReport,
+    effects: Vec<Effect<T>>,
+}
+
+impl<T> Host<T> {
+    /// A host over what the disk holds.
+    pub fn new(settings: HostSettings, stores: Stores, now: Moment) -> Result<Host<T>, EngineError> {
+        let mut draws = fastrand::Rng::with_seed(settings.seed);
+        let nodes: Vec<NodeAddress> = serde_json::from_value(stores.identity.directory.clone()).unwrap_or_default();
+        let mut routes = RouteTable::default();
+        routes.set_nodes(&nodes);
+        let disk = DiskReport { reserve_bytes: settings.disk_reserve_bytes, ..DiskReport::default() };
+        let mut host = Host {
+            life: draws.u64(..),
+            settings,
+            stores,
+            nodes,
+            clock: ClusterClock::new(now),
+            now,
+            started: now,
+            tick: 0,
+            draws,
+            replicas: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            touched: Vec::new(),
+            heard: BTreeMap::new(),
+            routes,
+            routes_changed: true,
+            evicted_until_ms: 0,
+            log_writes: 0,
+            log_writes_done: 0,
+            batch: LogBatch::default(),
+            outbox: BTreeMap::new(),
+            after_write: Vec::new(),
+            barrier: 0,
+            disk,
+            effects: Vec::new(),
+        };
+        host.open_replicas()?;
+        Ok(host)
+    }
+
+    /// Takes events, and returns what follows from them.
+    pub fn turn(&mut self, now: Moment, events: impl IntoIterator<Item = Event<T>>) -> Vec<Effect<T>> {
+        self.now = now;
+        for event in events {
+            self.take(event);
+        }
+        self.settle();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Milliseconds since the Unix epoch, in the time of the cluster.
+    pub fn now_ms(&mut self) -> u64 {
+        self.clock.now_ms(self.now)
+    }
+
+    fn take(&mut self, event: Event<T>) {
+        match event {
+            Event::Tick => self.on_tick(),
+            Event::Commands(commands) => commands.into_iter().for_each(|command| self.on_command(command)),
+            Event::Messages { from, messages } => {
+                self.heard.insert(from, self.tick);
+                messages.into_iter().for_each(|message| self.on_message(from, message));
+            }
+            Event::Unreachable(store) => self.on_unreachable(store),
+            Event::LogWritten { number, micros } => self.on_log_written(number, micros),
+            Event::Flushed { shard, generation, applied } => self.on_flushed(shard, generation, applied),
+            Event::Purged { late, disk_bytes } => self.on_purged(&late, disk_bytes),
+            Event::SnapshotArrived { shard, from, to, bytes, tablet } => self.on_snapshot_arrived(shard, from, to, &bytes, tablet),
+            Event::SnapshotSent { shard, to, succeeded } => self.on_snapshot_sent(shard, to, succeeded),
+            Event::Order { order, ticket } => self.on_order(order, ticket),
+            Event::Disk { total_bytes, free_bytes } => {
+                self.disk.total_bytes = total_bytes;
+                self.disk.free_bytes = free_bytes;
+            }
+        }
+    }
+
+    /// Lets every touched replica evaluate, propose and speak, until nothing follows any more.
+    fn settle(&mut self) {
+        loop {
+            self.touched.sort_unstable();
+            self.touched.dedup();
+            let touched = std::mem::take(&mut self.touched);
+            if touched.is_empty() {
+                break;
+            }
+            for shard in touched {
+                self.run_replica(shard);
+            }
+            self.write_log();
+        }
+        for (to, messages) in std::mem::take(&mut self.outbox) {
+            self.effects.push(Effect::Send { to, messages });
+        }
+        if std::mem::take(&mut self.routes_changed) {
+            self.effects.push(Effect::Publish(Arc::new(self.routes.clone())));
+        }
+    }
+
+    /// Everything one replica has to do now. It is taken out of the host meanwhile, so that both can be changed.
+    fn run_replica(&mut self, shard: ShardId) {
+        let Some(mut replica) = self.replicas.remove(&shard) else { return };
+        if replica.stopped.is_none() {
+            self.watch_lead(&mut replica);
+            self.evaluate_queue(&mut replica);
+            self.raise_barrier(&mut replica);
+            self.take_readies(&mut replica);
+            self.watch_lead(&mut replica);
+            self.answer_readings(&mut replica);
+            self.step_transfer(&mut replica);
+        }
+        if replica.stopped.is_some() {
+            self.refuse_waiting(&mut replica, NotDone::Stopped);
+        }
+        self.replicas.insert(shard, replica);
+    }
+
+    /// Hands the gathered batch to the disk.
+    fn write_log(&mut self) {
+        if self.batch.replicas.is_empty() {
+            return;
+        }
+        self.log_writes += 1;
+        let batch = std::mem::take(&mut self.batch);
+        self.effects.push(Effect::WriteLog { batch, number: self.log_writes });
+    }
+
+    /// The number that the gathered batch will have.
+    fn next_write(&self) -> u64 {
+        self.log_writes + 1
+    }
+
+    fn on_log_written(&mut self, number: u64, micros: u64) {
+        self.log_writes_done = self.log_writes_done.max(number);
+        self.disk.fsyncs += 1;
+        // An exponential mean over about sixteen appends is steady enough for a report.
+        self.disk.fsync_micros = (self.disk.fsync_micros * 15 + micros) / 16;
+        let done = self.log_writes_done;
+        let (due, waiting) = std::mem::take(&mut self.after_write).into_iter().partition(|(write, _)| *write <= done);
+        self.after_write = waiting;
+        let due: Vec<(u64, Effect<T>)> = due;
+        self.effects.extend(due.into_iter().map(|(_, effect)| effect));
+        let shards: Vec<ShardId> = self.replicas.keys().copied().collect();
+        for shard in shards {
+            let Some(mut replica) = self.replicas.remove(&shard) else { continue };
+            let had = !replica.in_flight.is_empty();
+            self.release_in_flight(&mut replica);
+            if had || !replica.queue.is_empty() {
+                self.touched.push(shard);
+            }
+            self.replicas.insert(shard, replica);
+        }
+    }
+
+    fn touch(&mut self, shard: ShardId) {
+        self.touched.push(shard);
+    }
+
+    fn queue_message(&mut self, to: StoreId, message: PeerMessage) {
+        let messages = self.outbox.entry(to).or_default();
+        if messages.len() < limits::PEER_MESSAGES_MAX {
+            messages.push(message);
+        }
+    }
+
+    /// Adds to the batch that this turn writes.
+    fn append(&mut self, batch: ReplicaBatch, sync: bool) {
+        self.batch.sync |= sync;
+        self.batch.replicas.push(batch);
+    }
+
+    /// Adds a replica's record to the batch that this turn writes.
+    fn append_record(&mut self, shard: ShardId, record: &ReplicaRecord, sync: bool) {
+        self.append(ReplicaBatch { shard, states: vec![(LogState::Replica, record.encode())], ..ReplicaBatch::default() }, sync);
+    }
+
+    fn log_reader(&self, shard: ShardId) -> LogReader {
+        LogReader { log: self.stores.log.clone(), shard }
+    }
+}

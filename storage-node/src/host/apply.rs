@@ -1,0 +1,97 @@
+//! Applying committed entries: bytes into the tablet, in one batch with the applied index; then the replies.
+
+use super::{Host, Outcome, order::ChangeContext, replica::Replica};
+use crate::{
+    bridge::apply_effect,
+    descriptor::{APPLIED_KEY, Applied, DESCRIPTOR_KEY},
+};
+use bytes::Bytes;
+use strata_base::Epoch;
+use strata_engine::tablet::{TabletChange, TabletFamily};
+use strata_kv::entry::Entry;
+use strata_node_api::MemberChange;
+use strata_raft_group::{Committed, Payload};
+
+impl<T> Host<T> {
+    /// Applies entries in order, in one batch. An entry that cannot be applied stops the replica; none is ever skipped.
+    pub(super) fn apply(&mut self, replica: &mut Replica<T>, committed: Vec<Committed>) {
+        let mut changes = Vec::new();
+        let mut applied = replica.applied;
+        let mut places = Vec::with_capacity(committed.len());
+        for entry in committed {
+            places.push((entry.index, entry.term));
+            if let Err(reason) = apply_entry(replica, entry, &mut changes, &mut applied) {
+                return self.stop(replica, reason);
+            }
+        }
+        changes.push(TabletChange::Put(TabletFamily::System, Bytes::from_static(APPLIED_KEY), applied.encode()));
+        let Some(tablet) = &replica.tablet else { return self.stop(replica, "it has entries to apply and no tablet".to_owned()) };
+        if let Err(error) = tablet.write(changes) {
+            return self.stop(replica, error.to_string());
+        }
+        replica.applied = applied;
+        replica.group.applied(applied.index);
+        for (index, term) in places {
+            self.resolve(replica, index, term);
+        }
+        let own = replica.group.peer();
+        if replica.descriptor.as_ref().is_some_and(|descriptor| descriptor.store_of(own).is_none()) {
+            replica.is_removed = true;
+        }
+    }
+
+    /// An entry is applied: the commands it carries are done, those it overwrote are not.
+    fn resolve(&mut self, replica: &mut Replica<T>, index: u64, term: u64) {
+        let Some(pending) = replica.pending.remove(&index) else { return };
+        if pending.term != term {
+            return self.refuse_pending(pending);
+        }
+        if replica.is_serving() {
+            replica.overlay.applied(pending.round);
+        }
+        for (token, reply) in pending.replies {
+            self.done(token, Outcome::Reply(reply));
+        }
+    }
+
+    /// The replica can go on no more. The others of its shard can.
+    pub(super) fn stop(&mut self, replica: &mut Replica<T>, reason: String) {
+        replica.stopped.get_or_insert(reason);
+    }
+}
+
+fn apply_entry<T>(
+    replica: &mut Replica<T>,
+    committed: Committed,
+    changes: &mut Vec<TabletChange>,
+    applied: &mut Applied,
+) -> Result<(), String> {
+    let Committed { index, term, payload } = committed;
+    assert!(index > applied.index, "entries are applied once and in order: {index} after {}", applied.index);
+    (applied.index, applied.term) = (index, term);
+    match payload {
+        Payload::Empty => {}
+        Payload::Normal(bytes) => {
+            replica.unflushed_bytes += bytes.len() as u64;
+            let entry = Entry::decode(bytes).map_err(|error| format!("cannot apply entry {index}: {error}"))?;
+            applied.hlc = applied.hlc.max(entry.hlc);
+            for effect in entry.effects {
+                apply_effect(effect, changes, &mut applied.counts);
+            }
+        }
+        Payload::Change { context, change } => {
+            let configuration = replica.group.apply_change(&change).map_err(|error| format!("cannot apply entry {index}: {error}"))?;
+            let descriptor = replica.descriptor.as_mut().ok_or("a change of members reached a replica without a descriptor")?;
+            for change in ChangeContext::decode(&context)?.changes {
+                if let MemberChange::Put { member } = change {
+                    descriptor.stores.retain(|(peer, _)| *peer != member.peer);
+                    descriptor.stores.push((member.peer, member.store));
+                }
+            }
+            descriptor.set_configuration(&configuration);
+            descriptor.epoch = Epoch(descriptor.epoch.0 + 1);
+            changes.push(TabletChange::Put(TabletFamily::System, Bytes::from_static(DESCRIPTOR_KEY), descriptor.encode()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! What a host is told, and what it asks for.
+
+use crate::routes::{Route, RouteTable};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use strata_base::{Epoch, PeerId, ShardId, StoreId};
+use strata_engine::{identity::Identity, log::LogBatch, tablet::Tablet};
+use strata_kv::{Reply, command::Call};
+use strata_node_api::{Answer, Order};
+
+/// A command for a shard that this node is believed to lead. `token` is whatever names the waiting client.
+#[derive(Debug)]
+pub struct Command<T> {
+    /// The shard of its keys.
+    pub shard: ShardId,
+    /// The call.
+    pub call: Call,
+    /// Whether it may be read beside the queue: the connection has no unanswered earlier command on this shard.
+    pub is_beside_queue: bool,
+    /// Comes back with the outcome.
+    pub token: T,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It was done, or refused for the client's mistake.
+    Reply(Reply),
+    /// It certainly had no effect, and may be sent to whoever leads.
+    NotDone(NotDone),
+    /// It may have been applied; the text says why nobody knows.
+    Unknown(&'static str),
+}
+
+/// Why a command had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotDone {
+    /// This node does not lead the shard; perhaps the named one does.
+    NotLeader(Option<StoreId>),
+    /// A queue is full.
+    Busy,
+    /// It waited until its deadline.
+    Deadline,
+    /// The replica stopped.
+    Stopped,
+}
+
+/// A message between two nodes about one shard, or about all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PeerMessage {
+    /// A message of Raft.
+    Raft {
+        /// The shard.
+        shard: ShardId,
+        /// The sending member.
+        from: PeerId,
+        /// The receiving member.
+        to: PeerId,
+        /// For the receiving group.
+        bytes: Bytes,
+    },
+    /// The receiving member was removed from the shard, as of this epoch of its descriptor.
+    Gone {
+        /// The shard.
+        shard: ShardId,
+        /// The receiving member.
+        peer: PeerId,
+        /// The epoch of the sender's descriptor.
+        epoch: Epoch,
+    },
+    /// What the sender leads, and what its wall clock shows.
+    Gossip {
+        /// Milliseconds since the Unix epoch.
+        wall_ms: u64,
+        /// What it leads.
+        routes: Vec<Route>,
+    },
+}
+
+/// Something happened.
+pub enum Event<T> {
+    /// One tick went by.
+    Tick,
+    /// Commands arrived.
+    Commands(Vec<Command<T>>),
+    /// Messages arrived from another node.
+    Messages {
+        /// The sender.
+        from: StoreId,
+        /// In the order they were sent; some may be missing.
+        messages: Vec<PeerMessage>,
+    },
+    /// Messages could not be sent.
+    Unreachable(StoreId),
+    /// An append is durable.
+    LogWritten {
+        /// Its number.
+        number: u64,
+        /// How long the disk took, in microseconds.
+        micros: u64,
+    },
+    /// A tablet was flushed.
+    Flushed {
+        /// Whose.
+        shard: ShardId,
+        /// Which generation.
+        generation: u64,
+        /// Every entry up to this one is in files now; `None` where the flush failed.
+        applied: Option<u64>,
+    },
+    /// The log was purged.
+    Purged {
+        /// Replicas whose old entries keep files alive.
+        late: Vec<ShardId>,
+        /// What the log holds on disk, in bytes.
+        disk_bytes: u64,
+    },
+    /// A snapshot was received whole.
+    SnapshotArrived {
+        /// The shard.
+        shard: ShardId,
+        /// The sending member.
+        from: PeerId,
+        /// The receiving member.
+        to: PeerId,
+        /// The message that announced it.
+        bytes: Bytes,
+        /// Its content.
+        tablet: Arc<dyn Tablet>,
+    },
+    /// A snapshot was sent whole, or not.
+    SnapshotSent {
+        /// The shard.
+        shard: ShardId,
+        /// The receiving member.
+        to: PeerId,
+        /// Whether the receiver has it.
+        succeeded: bool,
+    },
+    /// The operator asks for something.
+    Order {
+        /// What.
+        order: Order,
+        /// Comes back with the answer.
+        ticket: u64,
+    },
+    /// The disk's free space was looked at.
+    Disk {
+        /// The file system's size, in bytes.
+        total_bytes: u64,
+        /// What is left of it, in bytes.
+        free_bytes: u64,
+    },
+}
+
+/// Something to do. Effects are done in order; those that take long come back as events.
+pub enum Effect<T> {
+    /// Write to the log; comes back as [`Event::LogWritten`].
+    WriteLog {
+        /// What.
+        batch: LogBatch,
+        /// Grows by one.
+        number: u64,
+    },
+    /// Send messages; they may be lost.
+    Send {
+        /// The receiver.
+        to: StoreId,
+        /// In order.
+        messages: Vec<PeerMessage>,
+    },
+    /// Send a tablet's files of some moment from now on, then the message; comes back as [`Event::SnapshotSent`].
+    SendSnapshot {
+        /// The receiving node.
+        to: StoreId,
+        /// The shard.
+        shard: ShardId,
+        /// The sending member.
+        from_peer: PeerId,
+        /// The receiving member.
+        to_peer: PeerId,
+        /// For the receiving group.
+        bytes: Bytes,
+        /// What to send.
+        tablet: Arc<dyn Tablet>,
+    },
+    /// Flush a tablet; comes back as [`Event::Flushed`] with `applied`.
+    Flush {
+        /// Whose.
+        shard: ShardId,
+        /// Which generation.
+        generation: u64,
+        /// The last entry applied now.
+        applied: u64,
+        /// Which tablet.
+        tablet: Arc<dyn Tablet>,
+    },
+    /// Remove log files that are not needed; comes back as [`Event::Purged`].
+    PurgeLog,
+    /// Remove all generations of a shard's tablet but one.
+    RetainTablet {
+        /// The shard.
+        shard: ShardId,
+        /// The generation to keep.
+        keep: Option<u64>,
+    },
+    /// Write the identity, durably, before any effect that follows.
+    StoreIdentity(Identity),
+    /// Tell a client what became of its command.
+    Done {
+        /// Whose.
+        token: T,
+        /// What.
+        outcome: Outcome,
+    },
+    /// Answer an order.
+    Answer {
+        /// Whose.
+        ticket: u64,
+        /// What.
+        answer: Answer,
+    },
+    /// Connections shall use this from now on.
+    Publish(Arc<RouteTable>),
+}

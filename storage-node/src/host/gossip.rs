@@ -1,0 +1,117 @@
+//! Between nodes: messages of groups, who leads what, and who was removed.
+
+use super::{Host, PeerMessage, replica::Replica};
+use crate::{limits, routes::Route};
+use bytes::Bytes;
+use strata_base::{Epoch, PeerId, ShardId, StoreId};
+use strata_raft_group::{RaftGroup, Settings, Start, peek};
+
+impl<T> Host<T> {
+    pub(super) fn on_message(&mut self, from_store: StoreId, message: PeerMessage) {
+        match message {
+            PeerMessage::Raft { shard, from, to, bytes } => self.on_raft_message(from_store, shard, from, to, &bytes),
+            PeerMessage::Gone { shard, peer, epoch } => self.on_gone(shard, peer, epoch),
+            PeerMessage::Gossip { wall_ms, routes } => {
+                self.clock.hear(self.now, from_store, wall_ms);
+                for route in routes {
+                    self.routes_changed |= self.routes.learn(&route);
+                }
+            }
+        }
+    }
+
+    fn on_raft_message(&mut self, from_store: StoreId, shard: ShardId, from: PeerId, to: PeerId, bytes: &Bytes) {
+        if !self.replicas.contains_key(&shard) && peek::is_from_leader(bytes) {
+            self.await_snapshot(shard, to);
+        }
+        let Some(replica) = self.replicas.get_mut(&shard) else { return };
+        if replica.group.peer() != to || replica.stopped.is_some() {
+            return;
+        }
+        if replica.descriptor.is_none() {
+            replica.correspondents.insert(from, from_store);
+        }
+        let stranger = replica.descriptor.as_ref().filter(|descriptor| descriptor.store_of(from).is_none());
+        if let Some(epoch) = stranger.map(|descriptor| descriptor.epoch)
+            && peek::is_vote_request(bytes)
+        {
+            return self.queue_message(from_store, PeerMessage::Gone { shard, peer: from, epoch });
+        }
+        replica.last_heard_tick = self.tick;
+        replica.group.receive(bytes);
+        self.touch(shard);
+    }
+
+    /// A leader speaks to a member that is not here: it was added, and its snapshot will come. Ids are never used again, so one that was
+    /// removed stays away.
+    fn await_snapshot(&mut self, shard: ShardId, peer: PeerId) {
+        if self.gone.get(&shard).is_some_and(|gone| *gone >= peer) || self.stores.identity.membership.is_none() {
+            return;
+        }
+        let (settings, log) = (self.raft_settings(), self.log_reader(shard));
+        let group = RaftGroup::new(settings, Start::awaiting_snapshot(peer), log).expect("a member without state is consistent");
+        self.replicas.insert(shard, Replica::new(shard, group));
+    }
+
+    fn on_gone(&mut self, shard: ShardId, peer: PeerId, epoch: Epoch) {
+        let Some(replica) = self.replicas.get_mut(&shard) else { return };
+        if replica.group.peer() == peer && replica.descriptor.as_ref().is_some_and(|descriptor| descriptor.epoch < epoch) {
+            replica.is_removed = true;
+            self.touch(shard);
+        }
+    }
+
+    pub(super) fn on_unreachable(&mut self, store: StoreId) {
+        let shards: Vec<ShardId> = self.replicas.keys().copied().collect();
+        for shard in shards {
+            let Some(replica) = self.replicas.get_mut(&shard) else { continue };
+            let peer = replica.descriptor.as_ref().and_then(|known| known.stores.iter().find(|(_, at)| *at == store).map(|(peer, _)| *peer));
+            if let Some(peer) = peer
+                && replica.group.is_leader()
+            {
+                replica.group.unreachable(peer);
+                self.touched.push(shard);
+            }
+        }
+    }
+
+    /// Notes what this replica knows of its shard's leader.
+    pub(super) fn learn_own_route(&mut self, replica: &Replica<T>) {
+        if let Some(route) = self.route_of(replica) {
+            self.routes_changed |= self.routes.learn(&route);
+        }
+    }
+
+    fn route_of(&self, replica: &Replica<T>) -> Option<Route> {
+        let descriptor = replica.descriptor.as_ref()?;
+        Some(Route {
+            shard: replica.shard,
+            table: descriptor.table,
+            slots: descriptor.slots,
+            epoch: descriptor.epoch,
+            term: replica.group.term(),
+            leader: self.leader_store(replica),
+            stores: descriptor.stores.iter().map(|(_, store)| *store).collect(),
+        })
+    }
+
+    /// Tells every other node what this one leads, and what its wall clock shows.
+    pub(super) fn gossip(&mut self) {
+        let led = self.replicas.values().filter(|replica| replica.group.is_leader());
+        let routes: Vec<Route> = led.filter_map(|replica| self.route_of(replica)).collect();
+        let own = self.stores.identity.store;
+        let others: Vec<StoreId> = self.nodes.iter().map(|node| node.store).filter(|store| *store != own).collect();
+        for store in others {
+            self.queue_message(store, PeerMessage::Gossip { wall_ms: self.now.wall_ms, routes: routes.clone() });
+        }
+    }
+
+    pub(super) fn raft_settings(&mut self) -> Settings {
+        Settings { seed: self.draws.u64(..), ..Settings::default() }
+    }
+
+    /// Whether a node was heard of late.
+    pub(super) fn is_heard(&self, store: StoreId) -> bool {
+        self.heard.get(&store).is_some_and(|tick| self.tick - tick <= limits::UNHEARD_TICKS)
+    }
+}

@@ -1,0 +1,174 @@
+//! What happens by the tick: time for the groups, deadlines, flushing and cutting, giving leadership away, expiring keys.
+
+use super::{
+    Host, NotDone,
+    event::Effect,
+    replica::{Replica, Transfer},
+};
+use crate::{
+    descriptor::ReplicaRecord,
+    limits,
+};
+use std::sync::Arc;
+use strata_base::{PeerId, ShardId};
+use strata_engine::log::{LogState, ReplicaBatch};
+
+impl<T> Host<T> {
+    pub(super) fn on_tick(&mut self) {
+        self.tick += 1;
+        let may_lead = self.clock.is_trustworthy(self.now);
+        let shards: Vec<ShardId> = self.replicas.keys().copied().collect();
+        for shard in shards {
+            let Some(mut replica) = self.replicas.remove(&shard) else { continue };
+            self.end_overdue(&mut replica);
+            // A member whose clock is off does not campaign; as a leader it goes on until another one can take over.
+            if replica.stopped.is_none() && (may_lead || replica.group.is_leader()) {
+                replica.group.tick();
+            }
+            if replica.stopped.is_none() && (!may_lead || self.is_evicted()) {
+                self.begin_eviction(&mut replica);
+            }
+            let is_removed = replica.is_removed;
+            self.replicas.insert(shard, replica);
+            if is_removed {
+                self.remove_replica(shard);
+            }
+            self.touch(shard);
+        }
+        if self.tick.is_multiple_of(limits::GOSSIP_TICKS) {
+            self.gossip();
+        }
+        if self.tick.is_multiple_of(limits::MAINTENANCE_TICKS) {
+            self.look_at_sizes();
+        }
+    }
+
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted_until_ms > self.now.monotonic_ms
+    }
+
+    fn begin_eviction(&mut self, replica: &mut Replica<T>) {
+        if replica.group.is_leader() && replica.transfer.is_none()
+            && let Some(to) = self.best_successor(replica)
+        {
+            replica.transfer = Some(Transfer { to, until_tick: self.tick + limits::TRANSFER_TICKS, is_begun: false });
+        }
+    }
+
+    /// The voter that is furthest and heard.
+    fn best_successor(&self, replica: &Replica<T>) -> Option<PeerId> {
+        let descriptor = replica.descriptor.as_ref()?;
+        let progress = replica.group.progress().into_iter();
+        let able = progress.filter(|member| {
+            let is_heard = descriptor.store_of(member.peer).is_some_and(|store| self.is_heard(store));
+            member.is_active && !member.in_snapshot && is_heard && descriptor.voters.contains(&member.peer)
+        });
+        able.max_by_key(|member| (member.matched, member.peer)).map(|member| member.peer)
+    }
+
+    /// A planned transfer stops evaluating, applies what is appended, then transfers: nobody's outcome is unknown because of it.
+    pub(super) fn step_transfer(&mut self, replica: &mut Replica<T>) {
+        let Some(transfer) = &mut replica.transfer else { return };
+        if !replica.group.is_leader() || self.tick > transfer.until_tick {
+            replica.transfer = None;
+            if !replica.queue.is_empty() {
+                self.touch(replica.shard);
+            }
+        } else if !transfer.is_begun && replica.pending.is_empty() {
+            transfer.is_begun = true;
+            // A refusal means that leadership is lost already; the next look notices.
+            let _ = replica.group.transfer_leader(transfer.to);
+            self.touch(replica.shard);
+        }
+    }
+
+    /// Flushes tablets whose entries keep the log long, and cuts the log behind flushed tablets.
+    fn look_at_sizes(&mut self) {
+        let count = self.replicas.len().max(1) as u64;
+        let share = self.settings.log_bytes / (2 * count);
+        let is_over_budget = self.disk.log_bytes > self.settings.log_bytes;
+        let shards: Vec<ShardId> = self.replicas.keys().copied().collect();
+        for shard in shards {
+            let Some(mut replica) = self.replicas.remove(&shard) else { continue };
+            if replica.unflushed_bytes > share || (is_over_budget && replica.flushed < replica.applied.index) {
+                self.begin_flush(&mut replica);
+            }
+            self.cut_log(&mut replica, is_over_budget);
+            self.replicas.insert(shard, replica);
+        }
+        self.write_log();
+        self.effects.push(Effect::PurgeLog);
+    }
+
+    fn begin_flush(&mut self, replica: &mut Replica<T>) {
+        if let Some(tablet) = &replica.tablet
+            && !replica.is_flushing
+            && replica.stopped.is_none()
+        {
+            replica.is_flushing = true;
+            replica.unflushed_bytes = 0;
+            let (shard, generation, applied) = (replica.shard, replica.generation, replica.applied.index);
+            self.effects.push(Effect::Flush { shard, generation, applied, tablet: Arc::clone(tablet) });
+        }
+    }
+
+    pub(super) fn on_flushed(&mut self, shard: ShardId, generation: u64, applied: Option<u64>) {
+        let Some(mut replica) = self.replicas.remove(&shard) else { return };
+        if replica.generation == generation {
+            replica.is_flushing = false;
+            match applied {
+                Some(applied) => replica.flushed = replica.flushed.max(applied),
+                None => self.stop(&mut replica, "its tablet could not be flushed".to_owned()),
+            }
+        }
+        self.replicas.insert(shard, replica);
+        self.touch(shard);
+    }
+
+    pub(super) fn on_purged(&mut self, late: &[ShardId], disk_bytes: u64) {
+        self.disk.log_bytes = disk_bytes;
+        for shard in late {
+            let Some(mut replica) = self.replicas.remove(shard) else { continue };
+            self.begin_flush(&mut replica);
+            self.cut_log(&mut replica, true);
+            self.replicas.insert(*shard, replica);
+        }
+        self.write_log();
+    }
+
+    /// Cuts what is flushed. Members that lag a little are waited for, unless the log is over its budget: then they get a snapshot.
+    fn cut_log(&mut self, replica: &mut Replica<T>, is_over_budget: bool) {
+        let persisted = replica.group.persisted_index();
+        let mut cut_to = replica.flushed.min(persisted);
+        if !is_over_budget {
+            let slowest = replica.group.progress().iter().filter(|member| member.is_active).map(|member| member.matched).min();
+            cut_to = cut_to.min(replica.applied.index.saturating_sub(limits::LOG_ENTRIES_KEPT)).min(slowest.unwrap_or(u64::MAX));
+        }
+        if replica.tablet.is_none() || cut_to <= replica.group.truncated().0 {
+            return;
+        }
+        assert!(cut_to <= replica.flushed, "the log is never cut past what the tablet has flushed");
+        replica.group.truncate(cut_to);
+        let states = vec![(LogState::Replica, replica.record().encode())];
+        self.append(ReplicaBatch { shard: replica.shard, cut_before: Some(cut_to + 1), entries: Vec::new(), states }, false);
+    }
+
+    /// Removes a replica that its shard removed: its id is remembered, its data is not.
+    fn remove_replica(&mut self, shard: ShardId) {
+        let Some(mut replica) = self.replicas.remove(&shard) else { return };
+        self.refuse_waiting(&mut replica, NotDone::NotLeader(None));
+        for pending in std::mem::take(&mut replica.pending).into_values() {
+            for (token, _) in pending.replies {
+                self.done(token, super::Outcome::Unknown("this replica was removed from its shard"));
+            }
+        }
+        let peer = replica.group.peer();
+        self.gone.insert(shard, peer);
+        let states = vec![(LogState::Replica, ReplicaRecord::Gone { peer }.encode())];
+        let cut_before = Some(replica.group.last_index() + 1);
+        self.append(ReplicaBatch { shard, cut_before, entries: Vec::new(), states }, true);
+        let write = self.next_write();
+        self.after_write.push((write, Effect::RetainTablet { shard, keep: None }));
+        self.write_log();
+    }
+}

@@ -1,0 +1,230 @@
+//! Orders of the operator.
+
+use super::{
+    Host,
+    event::Effect,
+    replica::{Replica, Transfer},
+};
+use crate::{
+    descriptor::{APPLIED_KEY, Applied, DESCRIPTOR_KEY, Descriptor, standing},
+    limits,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use strata_base::{Epoch, Hlc, PeerId, ShardId, SlotRange, TableId};
+use strata_engine::{
+    EngineError,
+    identity::Membership,
+    log::{LogState, ReplicaBatch},
+    tablet::{Tablet, TabletChange, TabletFamily},
+};
+use strata_kv::Counts;
+use strata_node_api::{Answer, Member, MemberChange, NodeAddress, Order, OrderKind, RefusalClass};
+use strata_raft_group::{Change, HardState, RaftGroup, Refusal, Start};
+
+/// What travels with a change of members: where they lie.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangeContext {
+    pub(super) changes: Vec<MemberChange>,
+}
+
+impl ChangeContext {
+    fn encode(&self) -> Bytes {
+        Bytes::from(serde_json::to_vec(self).expect("a context is plain data"))
+    }
+
+    /// Reads what [`ChangeContext::encode`] wrote; Raft's own entry that ends a joint change has none.
+    pub(super) fn decode(bytes: &[u8]) -> Result<ChangeContext, String> {
+        if bytes.is_empty() {
+            return Ok(ChangeContext::default());
+        }
+        serde_json::from_slice(bytes).map_err(|error| format!("the context of a change of members does not decode: {error}"))
+    }
+}
+
+fn refused(class: RefusalClass, message: impl Into<String>) -> Answer {
+    Answer::Refused { class, message: message.into() }
+}
+
+impl<T> Host<T> {
+    pub(super) fn on_order(&mut self, order: Order, ticket: u64) {
+        if let Some(answer) = self.check_order(&order) {
+            return self.effects.push(Effect::Answer { ticket, answer });
+        }
+        if order.epoch > self.stores.identity.epoch {
+            self.stores.identity.epoch = order.epoch;
+            self.effects.push(Effect::StoreIdentity(self.stores.identity.clone()));
+        }
+        let answer = match order.order {
+            OrderKind::Join => self.join(order.cluster, order.incarnation),
+            OrderKind::Directory { nodes } => self.set_directory(nodes),
+            OrderKind::CreateShard { shard, table, slots, members } => match self.create_shard(shard, table, slots, &members) {
+                Answer::Accepted => {
+                    let write = self.log_writes;
+                    return self.after_write.push((write, Effect::Answer { ticket, answer: Answer::Done }));
+                }
+                answer => answer,
+            },
+            OrderKind::TransferLeader { shard, to } => self.order_transfer(shard, to),
+            OrderKind::EvictLeaders { for_millis } => {
+                self.evicted_until_ms = self.now.monotonic_ms + for_millis.min(limits::EVICTION_MILLIS_MAX);
+                Answer::Done
+            }
+            OrderKind::ChangeMembers { shard, shard_epoch, changes } => self.change_members(shard, shard_epoch, &changes),
+        };
+        self.effects.push(Effect::Answer { ticket, answer });
+    }
+
+    /// Why an order must not be obeyed, whatever it asks.
+    fn check_order(&self, order: &Order) -> Option<Answer> {
+        let identity = &self.stores.identity;
+        if order.store != identity.store {
+            let message = format!("this is store {}, the order is for {}: read the report again", identity.store, order.store);
+            return Some(refused(RefusalClass::WrongIdentity, message));
+        }
+        if order.epoch < identity.epoch {
+            let message = format!("epoch {} is older than {}, which was obeyed before", order.epoch, identity.epoch);
+            return Some(refused(RefusalClass::StaleEpoch, message));
+        }
+        match &identity.membership {
+            Some(membership) if membership.cluster != order.cluster || membership.incarnation != order.incarnation => {
+                let message = format!(
+                    "this store belongs to cluster {} in incarnation {}: use another volume, or adopt this one",
+                    membership.cluster, membership.incarnation
+                );
+                Some(refused(RefusalClass::WrongIdentity, message))
+            }
+            None if order.order != OrderKind::Join => Some(refused(RefusalClass::NotReady, "this store belongs to no cluster yet: order it to join first")),
+            _ => None,
+        }
+    }
+
+    fn join(&mut self, cluster: String, incarnation: strata_base::IncarnationId) -> Answer {
+        if self.stores.identity.membership.is_none() {
+            self.stores.identity.membership = Some(Membership { cluster, incarnation });
+            self.effects.push(Effect::StoreIdentity(self.stores.identity.clone()));
+        }
+        Answer::Done
+    }
+
+    fn set_directory(&mut self, nodes: Vec<NodeAddress>) -> Answer {
+        if nodes != self.nodes {
+            self.stores.identity.directory = serde_json::to_value(&nodes).expect("addresses are plain data");
+            self.effects.push(Effect::StoreIdentity(self.stores.identity.clone()));
+            self.routes.set_nodes(&nodes);
+            self.routes_changed = true;
+            self.nodes = nodes;
+        }
+        Answer::Done
+    }
+
+    /// Creates a replica. `Accepted` here means: done once the append that was just handed out is durable.
+    fn create_shard(&mut self, shard: ShardId, table: TableId, slots: SlotRange, members: &[Member]) -> Answer {
+        let own = self.stores.identity.store;
+        let Some(member) = members.iter().find(|member| member.store == own) else {
+            return refused(RefusalClass::Invalid, format!("store {own} is not among the members of shard {shard}"));
+        };
+        if self.gone.contains_key(&shard) {
+            return refused(RefusalClass::Conflict, format!("the replica of shard {shard} was removed from this store for ever"));
+        }
+        let descriptor = Descriptor::create(shard, table, slots, members);
+        if let Some(existing) = self.replicas.get(&shard) {
+            return match &existing.descriptor {
+                Some(known) if known.slots == slots && known.table == table && existing.group.peer() == member.peer => Answer::Done,
+                Some(_) => refused(RefusalClass::Conflict, format!("shard {shard} exists here with another membership or range")),
+                None => refused(RefusalClass::NotReady, format!("shard {shard} waits for a snapshot of its leader")),
+            };
+        }
+        let start = Start::empty(member.peer, descriptor.configuration());
+        let (settings, log) = (self.raft_settings(), self.log_reader(shard));
+        let group = RaftGroup::new(settings, start, log).expect("a fresh member is consistent");
+        let tablet = match self.create_tablet(shard, &descriptor) {
+            Ok(tablet) => tablet,
+            Err(error) => return refused(RefusalClass::NotReady, error.to_string()),
+        };
+        let mut replica = Replica::new(shard, group);
+        replica.applied = ORIGIN;
+        replica.flushed = Start::ORIGIN;
+        replica.tablet = Some(tablet);
+        replica.generation = FIRST_GENERATION;
+        replica.descriptor = Some(descriptor);
+        replica.is_recorded = true;
+        let hard_state = HardState { term: Start::ORIGIN, vote: 0, commit: Start::ORIGIN };
+        let states = vec![(LogState::Replica, replica.record().encode()), (LogState::HardState, hard_state.encode())];
+        self.append(ReplicaBatch { shard, states, ..ReplicaBatch::default() }, true);
+        self.write_log();
+        self.learn_own_route(&replica);
+        self.replicas.insert(shard, replica);
+        self.touch(shard);
+        Answer::Accepted
+    }
+
+    fn create_tablet(&self, shard: ShardId, descriptor: &Descriptor) -> Result<Arc<dyn Tablet>, EngineError> {
+        let tablet = self.stores.tablets.create(shard, FIRST_GENERATION)?;
+        let put = |key: &'static [u8], value| TabletChange::Put(TabletFamily::System, Bytes::from_static(key), value);
+        tablet.write(vec![put(DESCRIPTOR_KEY, descriptor.encode()), put(APPLIED_KEY, ORIGIN.encode())])?;
+        tablet.flush()?;
+        Ok(tablet)
+    }
+
+    fn order_transfer(&mut self, shard: ShardId, to: PeerId) -> Answer {
+        let until_tick = self.tick + limits::TRANSFER_TICKS;
+        let Some(replica) = self.replicas.get_mut(&shard) else { return no_such_shard(shard) };
+        if replica.group.peer() == to && replica.group.is_leader() {
+            return Answer::Done;
+        }
+        if !replica.is_serving() {
+            return refused(RefusalClass::NotLeader, format!("this node does not lead shard {shard}"));
+        }
+        let Some(member) = replica.group.progress().into_iter().find(|member| member.peer == to) else {
+            return refused(RefusalClass::Invalid, format!("peer {to} is no member of shard {shard}"));
+        };
+        if !member.is_active || member.in_snapshot || member.matched < replica.group.truncated().0 {
+            return refused(RefusalClass::NotReady, format!("peer {to} has not caught up with shard {shard}"));
+        }
+        replica.transfer = Some(Transfer { to, until_tick, is_begun: false });
+        self.touch(shard);
+        Answer::Accepted
+    }
+
+    fn change_members(&mut self, shard: ShardId, shard_epoch: Epoch, changes: &[MemberChange]) -> Answer {
+        let Some(replica) = self.replicas.get_mut(&shard) else { return no_such_shard(shard) };
+        let (true, Some(descriptor)) = (replica.is_serving(), &replica.descriptor) else {
+            return refused(RefusalClass::NotLeader, format!("this node does not lead shard {shard}"));
+        };
+        if descriptor.epoch != shard_epoch {
+            let message = format!("shard {shard} is at epoch {}, the order was made for {shard_epoch}: plan again", descriptor.epoch);
+            return refused(RefusalClass::Conflict, message);
+        }
+        let own = replica.group.peer();
+        if changes.iter().any(|change| matches!(change, MemberChange::Remove { peer } if *peer == own)) {
+            return refused(RefusalClass::Conflict, format!("peer {own} leads shard {shard}: transfer its leadership first"));
+        }
+        let raft_changes: Vec<Change> = changes
+            .iter()
+            .map(|change| match change {
+                MemberChange::Put { member } => Change::Put(member.peer, standing(member.role)),
+                MemberChange::Remove { peer } => Change::Remove(*peer),
+            })
+            .collect();
+        let context = ChangeContext { changes: changes.to_vec() }.encode();
+        let answer = match replica.group.propose_change(&raft_changes, context) {
+            Ok(_) => Answer::Accepted,
+            Err(Refusal::ChangeRefused) => refused(RefusalClass::NotReady, "another change of members is under way"),
+            Err(refusal) => refused(RefusalClass::NotReady, refusal.to_string()),
+        };
+        self.touch(shard);
+        answer
+    }
+}
+
+fn no_such_shard(shard: ShardId) -> Answer {
+    refused(RefusalClass::NoSuchShard, format!("this node has no replica of shard {shard}"))
+}
+
+const FIRST_GENERATION: u64 = 1;
+
+/// How far a tablet is that was just created.
+const ORIGIN: Applied = Applied { index: Start::ORIGIN, term: Start::ORIGIN, hlc: Hlc::ZERO, counts: Counts { keys: 0, expires: 0 } };

@@ -1,0 +1,184 @@
+//! One replica: its Raft group, its tablet, and what waits for either.
+
+use super::event::Command;
+use crate::{
+    bridge::{LogReader, TabletReader},
+    descriptor::{Applied, Descriptor, ReplicaRecord},
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use strata_base::{Hlc, PeerId, ShardId, StoreId};
+use strata_engine::tablet::Tablet;
+use strata_kv::{Overlay, Reply, Round};
+use strata_raft_group::{HardState, Message, Place, RaftGroup};
+
+/// A command that waits for evaluation.
+pub(super) struct Queued<T> {
+    pub(super) command: Command<T>,
+    pub(super) deadline_ms: u64,
+}
+
+/// A reply that waits for the fate of an entry.
+pub(super) struct Pending<T> {
+    pub(super) term: u64,
+    pub(super) round: Round,
+    pub(super) replies: Vec<(T, Reply)>,
+    pub(super) deadline_ms: u64,
+}
+
+/// A command that waits for a read barrier.
+pub(super) enum Reading<T> {
+    /// To be evaluated against the tablet once the barrier was passed.
+    Beside(Queued<T>),
+    /// Evaluated already, without effects; may be answered once the barrier was passed and `after` is applied.
+    Evaluated { token: T, reply: Reply, after: Option<Place>, deadline_ms: u64 },
+}
+
+impl<T> Reading<T> {
+    pub(super) fn deadline_ms(&self) -> u64 {
+        match self {
+            Reading::Beside(queued) => queued.deadline_ms,
+            Reading::Evaluated { deadline_ms, .. } => *deadline_ms,
+        }
+    }
+
+    pub(super) fn into_token(self) -> T {
+        match self {
+            Reading::Beside(queued) => queued.command.token,
+            Reading::Evaluated { token, .. } => token,
+        }
+    }
+}
+
+/// Readings under one barrier.
+pub(super) struct Barrier<T> {
+    pub(super) number: u64,
+    /// The index to apply first, once the barrier was passed.
+    pub(super) granted: Option<u64>,
+    pub(super) readings: Vec<Reading<T>>,
+}
+
+/// A ready that waits for the disk.
+pub(super) struct InFlight {
+    pub(super) ready: u64,
+    /// The append that makes it durable; `None` where nothing of its own needs to be.
+    pub(super) write: Option<u64>,
+    pub(super) messages: Vec<Message>,
+}
+
+/// What a replica does besides following its leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lead {
+    /// It follows.
+    Not,
+    /// It leads in this term, and has not applied an entry of it: it evaluates nothing.
+    Elect(u64),
+    /// It leads in this term, and serves.
+    Serving(u64),
+}
+
+/// A planned transfer of leadership.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transfer {
+    pub(super) to: PeerId,
+    pub(super) until_tick: u64,
+    pub(super) is_begun: bool,
+}
+
+/// One replica.
+///
+/// Invariants: `overlay` is empty unless the replica leads; `pending` is keyed by index, and an entry of another term at that index proves
+/// that ours was overwritten; `in_flight` is in the order of the readies.
+pub(super) struct Replica<T> {
+    pub(super) shard: ShardId,
+    pub(super) descriptor: Option<Descriptor>,
+    pub(super) group: RaftGroup<LogReader>,
+    pub(super) tablet: Option<Arc<dyn Tablet>>,
+    pub(super) generation: u64,
+    pub(super) applied: Applied,
+    pub(super) flushed: u64,
+    pub(super) is_flushing: bool,
+    /// Bytes of entries applied since the last flush began.
+    pub(super) unflushed_bytes: u64,
+    /// Why it stopped for ever, if it did.
+    pub(super) stopped: Option<String>,
+
+    pub(super) lead: Lead,
+    pub(super) hlc: Hlc,
+    pub(super) overlay: Overlay,
+    pub(super) queue: VecDeque<Queued<T>>,
+    pub(super) queue_bytes: usize,
+    pub(super) pending: BTreeMap<u64, Pending<T>>,
+    pub(super) last_place: Option<Place>,
+    pub(super) readings: Vec<Reading<T>>,
+    pub(super) barriers: VecDeque<Barrier<T>>,
+    pub(super) transfer: Option<Transfer>,
+
+    pub(super) in_flight: VecDeque<InFlight>,
+    /// A commit index that will be written with the next append: losing it is harmless.
+    pub(super) lazy_hard_state: Option<HardState>,
+    /// Whether the log already knows of this replica.
+    pub(super) is_recorded: bool,
+    /// A snapshot that was received and not yet installed.
+    pub(super) arrived: Option<Arc<dyn Tablet>>,
+    pub(super) last_heard_tick: u64,
+    /// Where members lie that wrote to a replica without a descriptor.
+    pub(super) correspondents: BTreeMap<PeerId, StoreId>,
+    /// Its shard removed it; it goes at the next tick.
+    pub(super) is_removed: bool,
+    /// A round was refused after evaluation: nothing is evaluated until what is proposed is applied and the overlay can be cleared.
+    pub(super) must_drain: bool,
+}
+
+impl<T> Replica<T> {
+    pub(super) fn new(shard: ShardId, group: RaftGroup<LogReader>) -> Replica<T> {
+        Replica {
+            shard,
+            descriptor: None,
+            group,
+            tablet: None,
+            generation: 0,
+            applied: Applied::default(),
+            flushed: 0,
+            is_flushing: false,
+            unflushed_bytes: 0,
+            stopped: None,
+            lead: Lead::Not,
+            hlc: Hlc::ZERO,
+            overlay: Overlay::default(),
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            pending: BTreeMap::new(),
+            last_place: None,
+            readings: Vec::new(),
+            barriers: VecDeque::new(),
+            transfer: None,
+            in_flight: VecDeque::new(),
+            lazy_hard_state: None,
+            is_recorded: false,
+            arrived: None,
+            last_heard_tick: 0,
+            correspondents: BTreeMap::new(),
+            is_removed: false,
+            must_drain: false,
+        }
+    }
+
+    /// What the log store keeps of it.
+    pub(super) fn record(&self) -> ReplicaRecord {
+        let (truncated_index, truncated_term) = self.group.truncated();
+        ReplicaRecord::Here { peer: self.group.peer(), generation: self.generation, truncated_index, truncated_term }
+    }
+
+    /// Whether it leads and serves.
+    pub(super) fn is_serving(&self) -> bool {
+        matches!(self.lead, Lead::Serving(_)) && self.stopped.is_none()
+    }
+
+    /// The tablet, for evaluation.
+    pub(super) fn reader(&self) -> Option<TabletReader> {
+        self.tablet.clone().map(TabletReader)
+    }
+}

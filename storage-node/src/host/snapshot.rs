@@ -1,0 +1,87 @@
+//! Snapshots: a tablet's files instead of a log that is no longer there.
+
+use super::{Host, Outcome, event::Effect, replica::Replica};
+use crate::descriptor::{APPLIED_KEY, Applied, DESCRIPTOR_KEY, Descriptor};
+use bytes::Bytes;
+use std::sync::Arc;
+use strata_base::{PeerId, ShardId};
+use strata_engine::{
+    log::{LogState, ReplicaBatch},
+    tablet::{Tablet, TabletFamily},
+};
+use strata_raft_group::SnapshotInstall;
+
+impl<T> Host<T> {
+    /// A snapshot is here, whole. Its tablet says which entry it holds; the message may say an earlier one, since files are taken after it.
+    pub(super) fn on_snapshot_arrived(&mut self, shard: ShardId, from: PeerId, to: PeerId, bytes: &Bytes, tablet: Arc<dyn Tablet>) {
+        let Some(replica) = self.replicas.get_mut(&shard) else { return };
+        if replica.group.peer() != to || replica.stopped.is_some() {
+            return;
+        }
+        let Ok((applied, descriptor)) = read_state(&tablet) else { return };
+        if descriptor.store_of(from).is_none() {
+            return;
+        }
+        replica.arrived = Some(tablet);
+        replica.group.receive_snapshot(bytes, (applied.index, applied.term), &descriptor.configuration());
+        self.touch(shard);
+    }
+
+    pub(super) fn on_snapshot_sent(&mut self, shard: ShardId, to: PeerId, succeeded: bool) {
+        if let Some(replica) = self.replicas.get_mut(&shard) {
+            replica.group.snapshot_sent(to, succeeded);
+            self.touch(shard);
+        }
+    }
+
+    /// Raft took the snapshot: its tablet becomes the next generation. The record that says so goes into the log, synced, together with the
+    /// cut of everything before; until then a crash leaves the old generation in force.
+    pub(super) fn install_snapshot(&mut self, replica: &mut Replica<T>, install: &SnapshotInstall) {
+        let Some(arrived) = replica.arrived.take() else {
+            return self.stop(replica, "Raft took a snapshot that never arrived".to_owned());
+        };
+        let generation = replica.generation + 1;
+        let adopted = self.stores.tablets.adopt(replica.shard, generation, &arrived);
+        let state = adopted.and_then(|tablet| read_state(&tablet).map(|state| (tablet, state)));
+        let (tablet, (applied, descriptor)) = match state {
+            Ok(found) => found,
+            Err(error) => return self.stop(replica, error.to_string()),
+        };
+        assert_eq!((applied.index, applied.term), (install.index, install.term), "the snapshot's tablet holds what Raft was told");
+        replica.tablet = Some(tablet);
+        replica.generation = generation;
+        replica.applied = applied;
+        replica.flushed = applied.index;
+        replica.is_flushing = false;
+        replica.unflushed_bytes = 0;
+        replica.hlc = replica.hlc.max(applied.hlc);
+        replica.descriptor = Some(descriptor);
+        replica.correspondents.clear();
+        replica.is_recorded = true;
+        let states = vec![(LogState::Replica, replica.record().encode())];
+        self.append(ReplicaBatch { shard: replica.shard, cut_before: Some(install.index + 1), entries: Vec::new(), states }, true);
+        let write = self.next_write();
+        self.after_write.push((write, Effect::RetainTablet { shard: replica.shard, keep: Some(generation) }));
+        self.end_covered(replica, install.index);
+    }
+
+    /// Entries that the snapshot covers: whether ours were among them nobody can say.
+    fn end_covered(&mut self, replica: &mut Replica<T>, index: u64) {
+        let later = replica.pending.split_off(&(index + 1));
+        for pending in std::mem::replace(&mut replica.pending, later).into_values() {
+            for (token, _) in pending.replies {
+                self.done(token, Outcome::Unknown("a snapshot replaced the log that would tell"));
+            }
+        }
+    }
+}
+
+/// What a tablet says of itself.
+pub(super) fn read_state(tablet: &Arc<dyn Tablet>) -> Result<(Applied, Descriptor), strata_engine::EngineError> {
+    let damaged = |reason: &str| strata_engine::EngineError::Damaged { what: "a tablet".to_owned(), reason: reason.to_owned() };
+    let applied = tablet.get(TabletFamily::System, APPLIED_KEY)?.ok_or_else(|| damaged("it has no applied state"))?;
+    let applied = Applied::decode(&applied).ok_or_else(|| damaged("its applied state does not decode"))?;
+    let descriptor = tablet.get(TabletFamily::System, DESCRIPTOR_KEY)?.ok_or_else(|| damaged("it has no descriptor"))?;
+    let descriptor = Descriptor::decode(&descriptor).map_err(|reason| damaged(&reason))?;
+    Ok((applied, descriptor))
+}

@@ -1,0 +1,86 @@
+//! Opening replicas from what the disk holds.
+
+use super::{Host, replica::Replica, snapshot::read_state};
+use crate::descriptor::ReplicaRecord;
+use strata_base::{PeerId, ShardId};
+use strata_engine::{EngineError, log::LogState};
+use strata_raft_group::{Configuration, HardState, RaftGroup, Start};
+
+impl<T> Host<T> {
+    /// Opens every replica that the log knows, and removes tablets that it does not: an order or a snapshot that never ended.
+    pub(super) fn open_replicas(&mut self) -> Result<(), EngineError> {
+        for shard in self.stores.log.shards() {
+            let Some(bytes) = self.stores.log.state(shard, LogState::Replica) else { continue };
+            let damaged = |reason: String| EngineError::Damaged { what: format!("the log of shard {shard}"), reason };
+            match ReplicaRecord::decode(&bytes).map_err(damaged)? {
+                ReplicaRecord::Gone { peer } => {
+                    self.gone.insert(shard, peer);
+                    self.stores.tablets.retain(shard, None)?;
+                }
+                ReplicaRecord::Here { peer, generation, truncated_index, truncated_term } => {
+                    self.stores.tablets.retain(shard, (generation > 0).then_some(generation))?;
+                    let replica = self.open_replica(shard, peer, generation, (truncated_index, truncated_term))?;
+                    self.learn_own_route(&replica);
+                    self.replicas.insert(shard, replica);
+                }
+            }
+        }
+        for shard in self.stores.tablets.shards()? {
+            if !self.replicas.contains_key(&shard) {
+                self.stores.tablets.retain(shard, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_replica(&mut self, shard: ShardId, peer: PeerId, generation: u64, truncated: (u64, u64)) -> Result<Replica<T>, EngineError> {
+        let log = self.stores.log.clone();
+        let hard_state = log.state(shard, LogState::HardState).and_then(|bytes| HardState::decode(&bytes)).unwrap_or_default();
+        let last = match log.bounds(shard) {
+            Some((_, last)) if last > truncated.0 => {
+                (last, log.entries(shard, last, last + 1, u64::MAX)?.first().map_or(truncated.1, |entry| entry.term))
+            }
+            _ => truncated,
+        };
+        let empty = Start { peer, configuration: Configuration::default(), hard_state, truncated, last, applied: truncated };
+        if generation == 0 {
+            return Ok(self.begin_replica(shard, empty));
+        }
+        let opened = self.stores.tablets.open(shard, generation).and_then(|tablet| read_state(&tablet).map(|state| (tablet, state)));
+        let (tablet, (applied, descriptor)) = match opened {
+            Ok(found) => found,
+            Err(error) => {
+                // The others of the shard go on; this one waits to be replaced.
+                let mut replica = self.begin_replica(shard, Start::awaiting_snapshot(peer));
+                replica.is_recorded = true;
+                replica.generation = generation;
+                replica.stopped = Some(error.to_string());
+                return Ok(replica);
+            }
+        };
+        let start = Start { configuration: descriptor.configuration(), applied: (applied.index, applied.term), ..empty };
+        let mut replica = self.begin_replica(shard, start);
+        replica.is_recorded = true;
+        replica.generation = generation;
+        replica.tablet = Some(tablet);
+        replica.flushed = applied.index;
+        replica.applied = applied;
+        replica.hlc = applied.hlc;
+        replica.descriptor = Some(descriptor);
+        Ok(replica)
+    }
+
+    fn begin_replica(&mut self, shard: ShardId, start: Start) -> Replica<T> {
+        let (settings, log) = (self.raft_settings(), self.log_reader(shard));
+        let peer = start.peer;
+        match RaftGroup::new(settings, start, log.clone()) {
+            Ok(group) => Replica::new(shard, group),
+            Err(damage) => {
+                let group = RaftGroup::new(settings, Start::awaiting_snapshot(peer), log).expect("a member without state is consistent");
+                let mut replica = Replica::new(shard, group);
+                replica.stopped = Some(damage.to_string());
+                replica
+            }
+        }
+    }
+}

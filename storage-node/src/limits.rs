@@ -1,0 +1,68 @@
+//! The limits of this room: name, unit, reason.
+
+/// How long a command may wait for a leader, for its turn and for its fate, in milliseconds. Clients give up redirects within half a
+/// second, so holding a command is kinder than refusing it; five seconds is beyond any healthy election.
+pub const COMMAND_DEADLINE_MILLIS: u64 = 5_000;
+
+/// Commands that wait for evaluation in one shard, in bytes of their arguments; above it they are refused without effect.
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// Commands that wait for evaluation in one shard, in number.
+pub const QUEUE_COMMANDS_MAX: usize = 65_536;
+
+/// Effects that are proposed and not applied, in bytes; above it a shard evaluates no writes until some are applied.
+pub const OVERLAY_BYTES_MAX: usize = 64 << 20;
+
+/// The most bytes of effects in one entry. A round ends there, the next begins another entry; a single larger command still is one entry.
+pub const ENTRY_BYTES_MAX: usize = 1 << 20;
+
+/// Appends of the log on their way to the disk; while there are that many, commands gather for the next round, which is group commit.
+pub const LOG_WRITES_IN_FLIGHT_MAX: usize = 2;
+
+/// Entries kept in the log behind the applied index for members that lag a little, while the log is within its budget.
+pub const LOG_ENTRIES_KEPT: u64 = 4_096;
+
+/// Ticks between two looks at the sizes of log and tablets.
+pub const MAINTENANCE_TICKS: u64 = 20;
+
+/// Ticks between two tellings of who leads what.
+pub const GOSSIP_TICKS: u64 = 4;
+
+/// Ticks without a word from a node until it counts as unheard.
+pub const UNHEARD_TICKS: u64 = 60;
+
+/// Ticks that a planned transfer of leadership may take before the leader serves on.
+pub const TRANSFER_TICKS: u64 = 20;
+
+/// A node whose clock is this far from its quorum's median may not lead, in milliseconds.
+pub const CLOCK_SKEW_MILLIS_MAX: i64 = 500;
+
+/// The longest eviction of leaders that an order may ask for, in milliseconds: a dead operator must not keep a node idle.
+pub const EVICTION_MILLIS_MAX: u64 = 600_000;
+
+/// Events that wait for a host loop; above it their senders wait.
+pub const EVENTS_MAX: usize = 16_384;
+
+/// Messages that wait for one other node, in number; above it the oldest kind of trouble is simulated: they are lost.
+pub const PEER_MESSAGES_MAX: usize = 8_192;
+
+/// Requests of one connection that are evaluated at the same time; further ones stay in its socket.
+pub const PIPELINE_MAX: usize = 1_024;
+
+/// A client that does not take its replies is closed once this many bytes wait for it.
+pub const REPLY_BUFFER_BYTES_MAX: usize = 256 << 20;
+
+/// How long a client may take to receive a reply, in milliseconds.
+pub const CLIENT_WRITE_MILLIS_MAX: u64 = 60_000;
+
+/// How long a request of a file of a snapshot, or its sender, may take for one piece, in milliseconds.
+pub const SNAPSHOT_PIECE_MILLIS_MAX: u64 = 30_000;
+
+/// The size of a piece of a snapshot, in bytes.
+pub const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
+
+const _: () = assert!(ENTRY_BYTES_MAX < OVERLAY_BYTES_MAX, "an entry must fit the overlay's budget");
+const _: () = assert!(GOSSIP_TICKS < UNHEARD_TICKS, "a node that gossips is heard");
+
+/// The longest message between nodes, in bytes: an append with one entry of the largest command.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 256 << 20;

@@ -1,0 +1,44 @@
+//! `strata-node`: one storage node.
+
+use clap::{Parser, Subcommand};
+use std::{io::Write, path::PathBuf, process::ExitCode};
+use strata_node::config::Config;
+
+/// A storage node of Strata.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file; environment variables STRATA_* override its keys.
+    #[arg(long, default_value = "/etc/strata/node.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Reads the configuration, says what is wrong with it, and ends.
+    CheckConfig,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for the configuration")]
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::load(&arguments.config, std::env::vars()) {
+        Ok(config) => config,
+        Err(error) => return fail(&error),
+    };
+    if let Some(Command::CheckConfig) = arguments.command {
+        return ExitCode::SUCCESS;
+    }
+    match strata_node::run::run(config, &arguments.config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&*error),
+    }
+}
+
+fn fail(error: &dyn std::error::Error) -> ExitCode {
+    // There is nobody left to tell if this fails.
+    let _ = writeln!(std::io::stderr(), "strata-node: {error}");
+    ExitCode::FAILURE
+}

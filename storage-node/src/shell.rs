@@ -1,0 +1,22 @@
+//! The shell: everything that touches sockets, files, threads and time. What it decides is how to wait; what to do is decided by the host.
+
+pub mod api;
+pub mod connection;
+pub mod driver;
+pub mod forward;
+pub mod node;
+pub mod peer_client;
+pub mod peer_server;
+pub mod reply_codec;
+pub mod router;
+pub mod server;
+pub mod snapshot;
+pub mod status;
+pub mod tls;
+pub mod wire;
+
+/// Generated from `proto/peer.proto`.
+#[expect(missing_docs, clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated code is documented in its source")]
+pub mod proto {
+    tonic::include_proto!("strata.peer.v1");
+}

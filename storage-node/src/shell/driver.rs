@@ -1,0 +1,343 @@
+//! The driver: the threads around a host. One runs its turns, one writes the log, one does the slow work of tablets.
+
+use super::{peer_client::Peers, snapshot};
+use crate::{
+    clock::Moment,
+    host::{Effect, Event, Host, HostSettings, Outcome, Stores},
+    limits,
+    routes::RouteTable,
+};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{Builder, JoinHandle},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use strata_base::{ShardId, StoreId};
+use strata_engine::{
+    EngineError,
+    log::{LogBatch, LogStore},
+    tablet::{Tablet, TabletStore},
+};
+use strata_node_api::{Answer, Order, Report};
+use tokio::sync::{oneshot, watch};
+
+/// Names a waiting client.
+pub type Token = oneshot::Sender<Outcome>;
+
+/// What reaches the host's thread.
+pub enum Input {
+    /// For the host.
+    Event(Event<Token>),
+    /// An order, and where its answer goes.
+    Order(Box<Order>, oneshot::Sender<Answer>),
+    /// Asks for a report.
+    Report(oneshot::Sender<Report>),
+}
+
+/// The way to a host.
+#[derive(Clone)]
+pub struct HostHandle {
+    inputs: Sender<Input>,
+    /// Who leads what, as far as the host knows.
+    pub routes: watch::Receiver<Arc<RouteTable>>,
+    /// The store of this node.
+    pub store: StoreId,
+}
+
+impl HostHandle {
+    /// Gives an event to the host; it comes back where the host's queue is full.
+    pub fn offer(&self, input: Input) -> Result<(), Input> {
+        self.inputs.try_send(input).map_err(|error| error.into_inner())
+    }
+
+    /// Gives an event to the host from a thread that may wait.
+    pub fn give(&self, input: Input) {
+        // A host that is gone takes nothing; its process is ending.
+        let _ = self.inputs.send(input);
+    }
+
+    /// What the node says of itself; `None` where the host does not answer in time.
+    pub async fn report(&self) -> Option<Report> {
+        let (sender, receiver) = oneshot::channel();
+        self.offer(Input::Report(sender)).ok()?;
+        tokio::time::timeout(Duration::from_millis(limits::COMMAND_DEADLINE_MILLIS), receiver).await.ok()?.ok()
+    }
+}
+
+/// The operating system's clocks. The one place that reads them.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    origin: Instant,
+}
+
+impl SystemClock {
+    /// Monotonic time begins now.
+    #[expect(clippy::disallowed_methods, reason = "this is the Clock port")]
+    pub fn start() -> SystemClock {
+        SystemClock { origin: Instant::now() }
+    }
+
+    /// Now.
+    #[expect(clippy::disallowed_methods, reason = "this is the Clock port")]
+    pub fn now(&self) -> Moment {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Moment { monotonic_ms: self.origin.elapsed().as_millis() as u64, wall_ms: wall.as_millis() as u64 }
+    }
+
+    /// Microseconds since the clock began.
+    #[expect(clippy::disallowed_methods, reason = "this is the Clock port")]
+    pub fn micros(&self) -> u64 {
+        self.origin.elapsed().as_micros() as u64
+    }
+}
+
+/// What a driver needs beside the host.
+pub struct Surroundings {
+    /// The clocks.
+    pub clock: SystemClock,
+    /// The other nodes.
+    pub peers: Peers,
+    /// The node's disk.
+    pub data_dir: PathBuf,
+    /// For tasks that send snapshots.
+    pub runtime: tokio::runtime::Handle,
+    /// Told once, with the reason, when the process must end.
+    pub fatal: Fatal,
+}
+
+/// Ends the process: a failed write of the log may have dropped what it was to make durable.
+#[derive(Clone)]
+pub struct Fatal {
+    sender: Arc<Mutex<Option<oneshot::Sender<String>>>>,
+}
+
+impl Fatal {
+    /// The signal, and where it arrives.
+    pub fn channel() -> (Fatal, oneshot::Receiver<String>) {
+        let (sender, receiver) = oneshot::channel();
+        (Fatal { sender: Arc::new(Mutex::new(Some(sender))) }, receiver)
+    }
+
+    /// Ends the process with a reason.
+    pub fn raise(&self, reason: String) {
+        if let Some(sender) = self.sender.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = sender.send(reason);
+        }
+    }
+}
+
+/// Starts the threads of a host.
+pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Result<(HostHandle, Vec<JoinHandle<()>>), EngineError> {
+    let (inputs, events) = crossbeam_channel::bounded(limits::EVENTS_MAX);
+    let (publish, routes) = watch::channel(Arc::new(RouteTable::default()));
+    let handle = HostHandle { inputs, routes, store: stores.identity.store };
+    let tick = Duration::from_millis(settings.tick_millis);
+    let (log, tablets) = (stores.log.clone(), stores.tablets.clone());
+    let host = Host::new(settings, stores, around.clock.now())?;
+
+    let (log_sender, log_receiver) = crossbeam_channel::bounded(limits::EVENTS_MAX);
+    let (slow_sender, slow_receiver) = crossbeam_channel::bounded(limits::EVENTS_MAX);
+    let mut threads = Vec::new();
+    let mut spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+        threads.push(Builder::new().name(name.to_owned()).spawn(run).expect("the system starts a thread"));
+    };
+    let writer = LogWriter { log: log.clone(), handle: handle.clone(), clock: around.clock, fatal: around.fatal.clone() };
+    spawn("log", Box::new(move || writer.run(&log_receiver)));
+    let worker = SlowWorker { log, tablets, handle: handle.clone(), data_dir: around.data_dir.clone() };
+    spawn("tablets", Box::new(move || worker.run(&slow_receiver)));
+    let looper = Looper {
+        host,
+        tick,
+        handle: handle.clone(),
+        around,
+        publish,
+        log: log_sender,
+        slow: slow_sender,
+        tickets: BTreeMap::new(),
+        next_ticket: 0,
+    };
+    spawn("host", Box::new(move || looper.run(&events)));
+    Ok((handle, threads))
+}
+
+struct Looper {
+    host: Host<Token>,
+    tick: Duration,
+    handle: HostHandle,
+    around: Surroundings,
+    publish: watch::Sender<Arc<RouteTable>>,
+    log: Sender<(LogBatch, u64)>,
+    slow: Sender<Slow>,
+    tickets: BTreeMap<u64, oneshot::Sender<Answer>>,
+    next_ticket: u64,
+}
+
+/// Work that takes long.
+enum Slow {
+    Flush { shard: ShardId, generation: u64, applied: u64, tablet: Arc<dyn Tablet> },
+    Retain { shard: ShardId, keep: Option<u64> },
+    Purge,
+}
+
+impl Looper {
+    /// Events that one turn takes at most, so that ticks are never late by much.
+    const EVENTS_PER_TURN: usize = 1_024;
+
+    fn run(mut self, events: &Receiver<Input>) {
+        let mut next_tick = self.around.clock.micros();
+        loop {
+            let now = self.around.clock.micros();
+            let mut batch = Vec::new();
+            if now >= next_tick {
+                batch.push(Event::Tick);
+                // After a pause of the process one tick is due, not all that were missed: elections must not follow from sleep.
+                next_tick = now.max(next_tick) + self.tick.as_micros() as u64;
+            } else {
+                match events.recv_timeout(Duration::from_micros(next_tick - now)) {
+                    Ok(input) => self.take(input, &mut batch),
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+            while batch.len() < Self::EVENTS_PER_TURN {
+                match events.try_recv() {
+                    Ok(input) => self.take(input, &mut batch),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            let effects = self.host.turn(self.around.clock.now(), batch);
+            for effect in effects {
+                if let Err(reason) = self.perform(effect) {
+                    return self.around.fatal.raise(reason);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input, batch: &mut Vec<Event<Token>>) {
+        match input {
+            Input::Event(event) => batch.push(event),
+            Input::Order(order, answer) => {
+                self.next_ticket += 1;
+                self.tickets.insert(self.next_ticket, answer);
+                batch.push(Event::Order { order: *order, ticket: self.next_ticket });
+            }
+            Input::Report(sender) => {
+                let _ = sender.send(self.host.report());
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect<Token>) -> Result<(), String> {
+        let gone = |_| "a thread of the host ended".to_owned();
+        match effect {
+            Effect::WriteLog { batch, number } => self.log.send((batch, number)).map_err(|_| gone(()))?,
+            Effect::Send { to, messages } => self.around.peers.send(to, messages),
+            Effect::SendSnapshot { to, shard, from_peer, to_peer, bytes, tablet } => {
+                let head = snapshot::Head { to, shard, from_peer, to_peer, bytes };
+                let folder = self.around.data_dir.join(snapshot::OUTGOING);
+                let (peers, handle) = (self.around.peers.clone(), self.handle.clone());
+                self.around.peers.run(async move {
+                    let sent = snapshot::send(&peers, &folder, &head, tablet).await;
+                    if let Err(error) = &sent {
+                        tracing::warn!(shard = %head.shard, to = %head.to, %error, "a snapshot was not sent");
+                    }
+                    let (shard, to) = (head.shard, head.to_peer);
+                    let _ = tokio::task::spawn_blocking(move || {
+                        handle.give(Input::Event(Event::SnapshotSent { shard, to, succeeded: sent.is_ok() }));
+                    })
+                    .await;
+                });
+            }
+            Effect::Flush { shard, generation, applied, tablet } => {
+                self.slow.send(Slow::Flush { shard, generation, applied, tablet }).map_err(|_| gone(()))?;
+            }
+            Effect::RetainTablet { shard, keep } => self.slow.send(Slow::Retain { shard, keep }).map_err(|_| gone(()))?,
+            Effect::PurgeLog => self.slow.send(Slow::Purge).map_err(|_| gone(()))?,
+            Effect::StoreIdentity(identity) => identity.store(&self.around.data_dir).map_err(|error| error.to_string())?,
+            Effect::Done { token, outcome } => {
+                // A client that went away takes no reply.
+                let _ = token.send(outcome);
+            }
+            Effect::Answer { ticket, answer } => {
+                if let Some(sender) = self.tickets.remove(&ticket) {
+                    let _ = sender.send(answer);
+                }
+            }
+            Effect::Publish(routes) => {
+                self.around.peers.set_nodes(&routes);
+                self.publish.send_replace(routes);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct LogWriter {
+    log: Arc<dyn LogStore>,
+    handle: HostHandle,
+    clock: SystemClock,
+    fatal: Fatal,
+}
+
+impl LogWriter {
+    /// Writes batches; those that gathered during one fsync share the next.
+    fn run(self, batches: &Receiver<(LogBatch, u64)>) {
+        while let Ok((mut batch, mut number)) = batches.recv() {
+            while let Ok((more, last)) = batches.try_recv() {
+                batch.replicas.extend(more.replicas);
+                batch.sync |= more.sync;
+                number = last;
+            }
+            let begun = self.clock.micros();
+            if let Err(error) = self.log.write(batch) {
+                return self.fatal.raise(format!("the log cannot be written, so this process ends: {error}"));
+            }
+            self.handle.give(Input::Event(Event::LogWritten { number, micros: self.clock.micros() - begun }));
+        }
+    }
+}
+
+struct SlowWorker {
+    log: Arc<dyn LogStore>,
+    tablets: Arc<dyn TabletStore>,
+    handle: HostHandle,
+    data_dir: PathBuf,
+}
+
+impl SlowWorker {
+    fn run(self, work: &Receiver<Slow>) {
+        while let Ok(slow) = work.recv() {
+            match slow {
+                Slow::Flush { shard, generation, applied, tablet } => {
+                    let flushed = tablet.flush();
+                    if let Err(error) = &flushed {
+                        tracing::error!(%shard, %error, "a tablet was not flushed");
+                    }
+                    let applied = flushed.is_ok().then_some(applied);
+                    self.handle.give(Input::Event(Event::Flushed { shard, generation, applied }));
+                }
+                Slow::Retain { shard, keep } => {
+                    if let Err(error) = self.tablets.retain(shard, keep) {
+                        tracing::warn!(%shard, %error, "an old tablet was not removed");
+                    }
+                }
+                Slow::Purge => self.purge(),
+            }
+        }
+    }
+
+    fn purge(&self) {
+        match self.log.purge() {
+            Ok(late) => self.handle.give(Input::Event(Event::Purged { late, disk_bytes: self.log.disk_bytes() })),
+            Err(error) => tracing::warn!(%error, "the log was not purged"),
+        }
+        if let Ok(disk) = rustix::fs::statvfs(&self.data_dir) {
+            let (total_bytes, free_bytes) = (disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize);
+            self.handle.give(Input::Event(Event::Disk { total_bytes, free_bytes }));
+        }
+    }
+}

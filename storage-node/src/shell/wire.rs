@@ -1,0 +1,84 @@
+//! Between the host's messages and those of the protocol.
+
+use super::{proto, reply_codec};
+use crate::{
+    host::{NotDone, Outcome, PeerMessage},
+    routes::Route,
+};
+use bytes::{Bytes, BytesMut};
+use strata_base::{Epoch, PeerId, ShardId, StoreId};
+
+/// A message, for the wire.
+pub fn to_wire(message: PeerMessage) -> proto::Message {
+    let kind = match message {
+        PeerMessage::Raft { shard, from, to, bytes } => {
+            proto::message::Kind::Raft(proto::Raft { shard: shard.0, from: from.0, to: to.0, message: bytes })
+        }
+        PeerMessage::Gone { shard, peer, epoch } => {
+            proto::message::Kind::Gone(proto::Gone { shard: shard.0, peer: peer.0, epoch: epoch.0 })
+        }
+        PeerMessage::Gossip { wall_ms, routes } => {
+            let routes = Bytes::from(serde_json::to_vec(&routes).expect("routes are plain data"));
+            proto::message::Kind::Gossip(proto::Gossip { wall_ms, routes })
+        }
+    };
+    proto::Message { kind: Some(kind) }
+}
+
+/// A message from the wire; `None` for one that this build does not know, which counts as lost.
+pub fn from_wire(message: proto::Message) -> Option<PeerMessage> {
+    Some(match message.kind? {
+        proto::message::Kind::Raft(raft) => {
+            PeerMessage::Raft { shard: ShardId(raft.shard), from: PeerId(raft.from), to: PeerId(raft.to), bytes: raft.message }
+        }
+        proto::message::Kind::Gone(gone) => {
+            PeerMessage::Gone { shard: ShardId(gone.shard), peer: PeerId(gone.peer), epoch: Epoch(gone.epoch) }
+        }
+        proto::message::Kind::Gossip(gossip) => {
+            let routes: Vec<Route> = serde_json::from_slice(&gossip.routes).ok()?;
+            PeerMessage::Gossip { wall_ms: gossip.wall_ms, routes }
+        }
+    })
+}
+
+/// An outcome, for the wire.
+pub fn outcome_to_wire(id: u64, outcome: &Outcome) -> proto::ForwardReply {
+    use proto::not_done::Why;
+    let outcome = match outcome {
+        Outcome::Reply(reply) => {
+            let mut out = BytesMut::new();
+            reply_codec::encode(reply, &mut out);
+            proto::forward_reply::Outcome::Reply(out.freeze())
+        }
+        Outcome::NotDone(why) => {
+            let (why, leader) = match why {
+                NotDone::NotLeader(leader) => (Why::NotLeader, leader.map_or(0, |store| store.0)),
+                NotDone::Busy => (Why::Busy, 0),
+                NotDone::Deadline => (Why::Deadline, 0),
+                NotDone::Stopped => (Why::Stopped, 0),
+            };
+            proto::forward_reply::Outcome::NotDone(proto::NotDone { why: why.into(), leader })
+        }
+        Outcome::Unknown(reason) => proto::forward_reply::Outcome::Unknown((*reason).to_owned()),
+    };
+    proto::ForwardReply { id, outcome: Some(outcome) }
+}
+
+/// An outcome from the wire. What does not decode has an unknown outcome.
+pub fn outcome_from_wire(reply: proto::ForwardReply) -> Outcome {
+    use proto::not_done::Why;
+    match reply.outcome {
+        Some(proto::forward_reply::Outcome::Reply(bytes)) => match reply_codec::decode(bytes) {
+            Some(reply) => Outcome::Reply(reply),
+            None => Outcome::Unknown("the leader's reply does not decode"),
+        },
+        Some(proto::forward_reply::Outcome::NotDone(not_done)) => Outcome::NotDone(match not_done.why() {
+            Why::NotLeader => NotDone::NotLeader((not_done.leader != 0).then_some(StoreId(not_done.leader))),
+            Why::Busy => NotDone::Busy,
+            Why::Deadline => NotDone::Deadline,
+            Why::Stopped => NotDone::Stopped,
+        }),
+        Some(proto::forward_reply::Outcome::Unknown(_)) => Outcome::Unknown("the leader does not know its fate"),
+        None => Outcome::Unknown("the leader's answer is of an unknown kind"),
+    }
+}
