@@ -2,7 +2,8 @@
 //!
 //! To add a command, write `command/<name>.rs` beside the others (`set.rs` and `get.rs` are the exemplars), name its `SPEC` in [`TABLE`], and
 //! give it a golden script `testdata/<name>.txt`. The table gives the router everything it must know: which arguments are keys, whether
-//! the command writes, and how a call over several shards is cut and its replies merged.
+//! the command writes, and how a call over several shards is cut and its replies merged. A container (CLIENT, CLUSTER, COMMAND, CONFIG, OBJECT)
+//! has the rows of its subcommands in its file, each with its own arity and evaluation: [`parse`] finds them.
 
 use crate::{ErrorReply, Failure, Reply, View, error::shown, limits, number, session::ConnectionCommand, slot};
 use bytes::Bytes;

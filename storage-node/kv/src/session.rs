@@ -82,7 +82,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A new connection on `port`, accepted at `now_ms`.
+    /// A new connection on `port`, accepted now. The host fills in the addresses.
     pub fn new(id: u64, port: Port, node: &dyn Node) -> Session {
         let now_ms = node.now_ms();
         Session { id, port, is_authenticated: !node.requires_password(), connected_ms: now_ms, active_ms: now_ms, ..Session::default() }
