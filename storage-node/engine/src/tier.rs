@@ -51,6 +51,8 @@ pub mod verify;
 pub use calls::CallId;
 
 #[cfg(test)]
+mod story;
+#[cfg(test)]
 mod testing;
 
 use crate::objects::{ObjectError, Request, Response};

@@ -36,10 +36,6 @@ impl<Ask> Calls<Ask> {
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
-
-    pub(crate) fn any(&self, wanted: impl Fn(&Ask) -> bool) -> bool {
-        self.open.values().any(wanted)
-    }
 }
 
 /// Pauses between repetitions: doubling, bounded.
@@ -64,11 +60,6 @@ impl Backoff {
 
     pub(crate) fn is_due(&self, now_ms: u64) -> bool {
         self.due_ms <= now_ms
-    }
-
-    /// Failures in a row.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
     }
 }
 

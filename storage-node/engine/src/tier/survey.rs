@@ -17,7 +17,7 @@ mod life;
 use super::{
     Answered, Call, CallId, Place,
     calls::{Backoff, Calls},
-    documents::{CheckpointDocument, ClusterDocument, Document, DocumentError, Owner, ParentReference},
+    documents::{CheckpointDocument, ClusterDocument, Document, Owner, ParentReference},
     layout::{Layout, LifeId, Name},
     limits::{DAMAGED_READS_MAX, FOOTER_GUESS_BYTES, SURVEY_CALLS_MAX},
     log_object::{self, End, Footer, LogPlace},
@@ -205,22 +205,23 @@ impl Surveyor {
 
     fn read(&mut self, ask: Ask, reads: u32, bytes: Bytes, size: u64) {
         let result = match &ask {
-            Ask::Owner => Owner::decode(&bytes).map(|owner| self.found_owner(owner)).map_err(said),
-            Ask::Cluster(at, n) => ClusterDocument::decode(&bytes).map_err(said).and_then(|document| {
-                let right = document.incarnation == at.incarnation && document.number == *n;
-                if right { Ok(self.found_cluster(at.clone(), document)) } else { Err("it is the document of another name".to_owned()) }
-            }),
-            Ask::Checkpoint(at, shard, n) => CheckpointDocument::decode(&bytes).map_err(said).and_then(|document| {
-                let right = document.incarnation == at.incarnation && document.shard == *shard && document.number == *n;
-                if right { Ok(self.found_checkpoint(at.clone(), document)) } else { Err("it is the document of another name".to_owned()) }
-            }),
+            Ask::Owner => Owner::decode(&bytes).map_err(|error| error.to_string()).map(|owner| self.found_owner(owner)),
+            Ask::Cluster(at, n) => {
+                let is_it = |document: &ClusterDocument| (document.incarnation, document.number) == (at.incarnation, *n);
+                named(&bytes, is_it).map(|document| self.found_cluster(at.clone(), document))
+            }
+            Ask::Checkpoint(at, shard, n) => {
+                let is_it =
+                    |document: &CheckpointDocument| (document.incarnation, document.shard, document.number) == (at.incarnation, *shard, *n);
+                named(&bytes, is_it).map(|document| self.found_checkpoint(at.clone(), document))
+            }
             Ask::LogEnd(at, life, seq, _) => {
                 let place = LogPlace { incarnation: at.incarnation, life: *life, seq: *seq };
-                match log_object::decode_end(bytes, size, place) {
-                    Ok(End::Footer(footer)) => Ok(self.found_log(at.clone(), *life, footer, size)),
-                    Ok(End::Longer(length)) => Ok(self.queue.push_front((Ask::LogEnd(at.clone(), *life, *seq, length), reads))),
-                    Err(error) => Err(error.to_string()),
-                }
+                let end = log_object::decode_end(bytes, size, place).map_err(|error| error.to_string());
+                end.map(|end| match end {
+                    End::Footer(footer) => self.found_log(at.clone(), *life, footer, size),
+                    End::Longer(length) => self.queue.push_front((Ask::LogEnd(at.clone(), *life, *seq, length), reads)),
+                })
             }
             Ask::List(..) => Err("a list is no object".to_owned()),
         };
@@ -330,8 +331,10 @@ impl Surveyor {
     }
 }
 
-fn said(error: DocumentError) -> String {
-    error.to_string()
+/// A document, which must be the one of its name.
+fn named<D: Document>(bytes: &[u8], is_it: impl Fn(&D) -> bool) -> Result<D, String> {
+    let document = D::decode(bytes).map_err(|error| error.to_string())?;
+    if is_it(&document) { Ok(document) } else { Err("it is the document of another name".to_owned()) }
 }
 
 impl IncarnationSurvey {
