@@ -21,7 +21,6 @@
 use crate::{
     bridge::LogReader,
     clock::{ClusterClock, Moment},
-    descriptor::ReplicaRecord,
     limits,
     routes::RouteTable,
 };
@@ -30,7 +29,7 @@ use strata_base::{PeerId, ShardId, StoreId};
 use strata_engine::{
     EngineError,
     identity::Identity,
-    log::{LogBatch, LogState, LogStore, ReplicaBatch},
+    log::{LogBatch, LogStore, ReplicaBatch},
     tablet::TabletStore,
 };
 use strata_node_api::{DiskReport, NodeAddress};
@@ -273,11 +272,6 @@ impl<T> Host<T> {
     fn append(&mut self, batch: ReplicaBatch, sync: bool) {
         self.batch.sync |= sync;
         self.batch.replicas.push(batch);
-    }
-
-    /// Adds a replica's record to the batch that this turn writes.
-    fn append_record(&mut self, shard: ShardId, record: &ReplicaRecord, sync: bool) {
-        self.append(ReplicaBatch { shard, states: vec![(LogState::Replica, record.encode())], ..ReplicaBatch::default() }, sync);
     }
 
     fn log_reader(&self, shard: ShardId) -> LogReader {

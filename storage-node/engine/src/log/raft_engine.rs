@@ -119,6 +119,12 @@ const KIND: u32 = 3;
 const CONTEXT: u32 = 4;
 const DATA: u32 = 5;
 
+impl protobuf::Clear for WireEntry {
+    fn clear(&mut self) {
+        *self = WireEntry::default();
+    }
+}
+
 impl Message for WireEntry {
     fn descriptor(&self) -> &'static MessageDescriptor {
         unreachable!("raft-engine encodes and decodes; it does not reflect")
