@@ -25,6 +25,12 @@ pub const LOG_ENTRIES_KEPT: u64 = 4_096;
 /// Ticks between two looks at the sizes of log and tablets.
 pub const MAINTENANCE_TICKS: u64 = 20;
 
+/// Ticks between two looks for keys whose time has come.
+pub const EXPIRY_TICKS: u64 = 10;
+
+/// Keys that one round removes because their time has come: about as much work as a full round of writes.
+pub const EXPIRED_KEYS_PER_ROUND: usize = 1_000;
+
 /// Ticks between two tellings of who leads what.
 pub const GOSSIP_TICKS: u64 = 4;
 

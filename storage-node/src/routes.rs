@@ -36,7 +36,8 @@ impl RouteTable {
     pub fn learn(&mut self, route: &Route) -> bool {
         let is_newer = self.routes.get(&route.shard).is_none_or(|known| {
             let leader_is_news = route.leader.is_some() && route.leader != known.leader;
-            (route.epoch, route.term) > (known.epoch, known.term) || ((route.epoch, route.term) == (known.epoch, known.term) && leader_is_news)
+            (route.epoch, route.term) > (known.epoch, known.term)
+                || ((route.epoch, route.term) == (known.epoch, known.term) && leader_is_news)
         });
         if is_newer {
             let mut route = route.clone();

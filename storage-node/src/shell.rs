@@ -16,7 +16,13 @@ pub mod tls;
 pub mod wire;
 
 /// Generated from `proto/peer.proto`.
-#[expect(missing_docs, clippy::all, clippy::allow_attributes, clippy::allow_attributes_without_reason, reason = "generated code is documented in its source")]
+#[expect(
+    missing_docs,
+    clippy::all,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code is documented in its source"
+)]
 pub mod proto {
     tonic::include_proto!("strata.peer.v1");
 }

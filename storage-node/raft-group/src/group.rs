@@ -83,7 +83,13 @@ impl Start {
 
     /// A member that will be created by a snapshot: it knows nothing, not even who its fellows are.
     pub fn awaiting_snapshot(peer: PeerId) -> Start {
-        Start { hard_state: HardState::default(), truncated: (0, 0), last: (0, 0), applied: (0, 0), ..Start::empty(peer, Configuration::default()) }
+        Start {
+            hard_state: HardState::default(),
+            truncated: (0, 0),
+            last: (0, 0),
+            applied: (0, 0),
+            ..Start::empty(peer, Configuration::default())
+        }
     }
 
     /// Index and term before the first entry of every group.

@@ -8,7 +8,7 @@ use super::{
 use crate::{descriptor::Applied, limits};
 use bytes::Bytes;
 use strata_base::{Hlc, SlotRange, StoreId};
-use strata_kv::{ErrorReply, Failure, Overlay, Reply, View, entry::Entry, Facts};
+use strata_kv::{ErrorReply, Facts, Failure, Overlay, Reply, View, entry::Entry};
 use strata_raft_group::{Refusal, Role};
 
 /// What one round came to.
@@ -115,6 +115,36 @@ impl<T> Host<T> {
         if !replica.queue.is_empty() {
             self.touch(replica.shard);
         }
+    }
+
+    /// Removes keys whose time has come, as a round of its own; whether more are due than one round takes.
+    pub(super) fn expire_due(&mut self, replica: &mut Replica<T>) -> bool {
+        let disk_is_busy = self.log_writes - self.log_writes_done >= limits::LOG_WRITES_IN_FLIGHT_MAX as u64;
+        let is_held = replica.transfer.is_some() || replica.must_drain || replica.overlay.bytes() > limits::OVERLAY_BYTES_MAX;
+        let Some(reader) = replica.reader().filter(|_| replica.is_serving() && !is_held && !disk_is_busy) else { return false };
+        let now_ms = self.now_ms();
+        let hlc = replica.hlc.next(now_ms);
+        let round = replica.overlay.begin_round();
+        let facts = facts(&replica.applied, replica.slots(), 0);
+        let mut view = View::with_facts(&reader, &mut replica.overlay, hlc, facts);
+        let step = strata_kv::expiry::remove_due(&mut view, limits::EXPIRED_KEYS_PER_ROUND);
+        let evaluation = view.finish();
+        let step = match step {
+            Ok(step) => step,
+            Err(error) => {
+                self.stop(replica, format!("cannot expire keys: {error}"));
+                return false;
+            }
+        };
+        if evaluation.effects.is_empty() {
+            return false;
+        }
+        replica.hlc = hlc;
+        let mut effects = vec![strata_kv::Effect::Command { hlc }];
+        effects.extend(evaluation.effects);
+        let deadline_ms = u64::MAX;
+        self.propose_round(replica, round, RoundResult { effects, replies: Vec::new(), idle: Vec::new(), needs_entry: true, deadline_ms });
+        step.next_due_ms.is_some_and(|due_ms| due_ms <= now_ms)
     }
 
     fn evaluate_round(&mut self, replica: &mut Replica<T>) -> Option<RoundResult<T>> {

@@ -65,7 +65,8 @@ impl<T> Host<T> {
         let shards: Vec<ShardId> = self.replicas.keys().copied().collect();
         for shard in shards {
             let Some(replica) = self.replicas.get_mut(&shard) else { continue };
-            let peer = replica.descriptor.as_ref().and_then(|known| known.stores.iter().find(|(_, at)| *at == store).map(|(peer, _)| *peer));
+            let peer =
+                replica.descriptor.as_ref().and_then(|known| known.stores.iter().find(|(_, at)| *at == store).map(|(peer, _)| *peer));
             if let Some(peer) = peer
                 && replica.group.is_leader()
             {

@@ -5,10 +5,7 @@ use super::{
     event::Effect,
     replica::{Replica, Transfer},
 };
-use crate::{
-    descriptor::ReplicaRecord,
-    limits,
-};
+use crate::{descriptor::ReplicaRecord, limits};
 use std::sync::Arc;
 use strata_base::{PeerId, ShardId};
 use strata_engine::log::{LogState, ReplicaBatch};
@@ -27,6 +24,10 @@ impl<T> Host<T> {
             }
             if replica.stopped.is_none() && (!may_lead || self.is_evicted()) {
                 self.begin_eviction(&mut replica);
+            }
+            if replica.stopped.is_none() && self.tick >= replica.next_expiry_tick {
+                let has_more = self.expire_due(&mut replica);
+                replica.next_expiry_tick = self.tick + if has_more { 1 } else { limits::EXPIRY_TICKS };
             }
             let is_removed = replica.is_removed;
             self.replicas.insert(shard, replica);
@@ -48,7 +49,8 @@ impl<T> Host<T> {
     }
 
     fn begin_eviction(&mut self, replica: &mut Replica<T>) {
-        if replica.group.is_leader() && replica.transfer.is_none()
+        if replica.group.is_leader()
+            && replica.transfer.is_none()
             && let Some(to) = self.best_successor(replica)
         {
             replica.transfer = Some(Transfer { to, until_tick: self.tick + limits::TRANSFER_TICKS, is_begun: false });

@@ -96,7 +96,9 @@ impl<T> Host<T> {
                 );
                 Some(refused(RefusalClass::WrongIdentity, message))
             }
-            None if order.order != OrderKind::Join => Some(refused(RefusalClass::NotReady, "this store belongs to no cluster yet: order it to join first")),
+            None if order.order != OrderKind::Join => {
+                Some(refused(RefusalClass::NotReady, "this store belongs to no cluster yet: order it to join first"))
+            }
             _ => None,
         }
     }

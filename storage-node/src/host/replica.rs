@@ -124,6 +124,8 @@ pub(super) struct Replica<T> {
     /// A snapshot that was received and not yet installed.
     pub(super) arrived: Option<Arc<dyn Tablet>>,
     pub(super) last_heard_tick: u64,
+    /// When it next looks for keys whose time has come.
+    pub(super) next_expiry_tick: u64,
     /// Where members lie that wrote to a replica without a descriptor.
     pub(super) correspondents: BTreeMap<PeerId, StoreId>,
     /// Its shard removed it; it goes at the next tick.
@@ -160,6 +162,7 @@ impl<T> Replica<T> {
             is_recorded: false,
             arrived: None,
             last_heard_tick: 0,
+            next_expiry_tick: 0,
             correspondents: BTreeMap::new(),
             is_removed: false,
             must_drain: false,

@@ -118,7 +118,8 @@ impl Peers {
     }
 
     fn make_link(&self, store: StoreId, address: &str) -> Option<Link> {
-        let client = || self.connect(address).map_err(|error| tracing::error!(%store, address, %error, "a node's address is unusable")).ok();
+        let client =
+            || self.connect(address).map_err(|error| tracing::error!(%store, address, %error, "a node's address is unusable")).ok();
         let (messages, outgoing) = mpsc::channel(1_024);
         let (jobs, incoming) = mpsc::channel::<ForwardJob>(limits::EVENTS_MAX);
         self.run(deliver(self.clone(), store, client()?, outgoing));

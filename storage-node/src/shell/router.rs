@@ -287,7 +287,11 @@ fn nobody_leads(port: Port) -> Reply {
 fn overdue(port: Port, why: NotDone) -> Reply {
     match (port, why) {
         (_, NotDone::NotLeader(_) | NotDone::Stopped) => nobody_leads(port),
-        (Port::Cluster, NotDone::Busy | NotDone::Deadline) => Reply::Error(ErrorReply::fixed("TRYAGAIN the shard is busy; nothing was done")),
-        (Port::Plain, NotDone::Busy | NotDone::Deadline) => Reply::Error(ErrorReply::fixed("ERR the shard is busy; nothing was done, try again")),
+        (Port::Cluster, NotDone::Busy | NotDone::Deadline) => {
+            Reply::Error(ErrorReply::fixed("TRYAGAIN the shard is busy; nothing was done"))
+        }
+        (Port::Plain, NotDone::Busy | NotDone::Deadline) => {
+            Reply::Error(ErrorReply::fixed("ERR the shard is busy; nothing was done, try again"))
+        }
     }
 }

@@ -138,12 +138,7 @@ fn read_pieces(checkpoint: &Checkpoint, head: SnapshotHead, pieces: &mpsc::Sende
 pub type OpenReceived = Arc<dyn Fn(&Path) -> Result<Arc<dyn Tablet>, String> + Send + Sync>;
 
 /// Receives a snapshot and gives it to the host.
-pub async fn receive(
-    host: &HostHandle,
-    incoming: &Path,
-    open: &OpenReceived,
-    mut pieces: Streaming<SnapshotPiece>,
-) -> Result<(), Status> {
+pub async fn receive(host: &HostHandle, incoming: &Path, open: &OpenReceived, mut pieces: Streaming<SnapshotPiece>) -> Result<(), Status> {
     let Some(Kind::Head(head)) = next_piece(&mut pieces).await? else {
         return Err(Status::invalid_argument("a snapshot begins with its head"));
     };
@@ -219,7 +214,8 @@ impl Receiving {
         while self.current.as_ref().is_none_or(|(open, ..)| *open != number) {
             self.end_file()?;
             let next = self.done;
-            let file = self.files.get(next).filter(|_| next <= number).ok_or_else(|| Status::invalid_argument("a piece is out of order"))?;
+            let file =
+                self.files.get(next).filter(|_| next <= number).ok_or_else(|| Status::invalid_argument("a piece is out of order"))?;
             let open = File::create(self.folder.join(&file.name)).map_err(io_status)?;
             self.current = Some((next, open, 0));
         }
@@ -232,7 +228,10 @@ impl Receiving {
     fn end_file(&mut self) -> Result<(), Status> {
         let Some((number, file, written)) = self.current.take() else { return Ok(()) };
         if written != self.files[number].bytes {
-            return Err(Status::data_loss(format!("{} has {written} bytes instead of {}", self.files[number].name, self.files[number].bytes)));
+            return Err(Status::data_loss(format!(
+                "{} has {written} bytes instead of {}",
+                self.files[number].name, self.files[number].bytes
+            )));
         }
         file.sync_all().map_err(io_status)?;
         self.done = number + 1;

@@ -67,7 +67,11 @@ async fn metrics(State(status): State<Status>) -> Response {
     gauge("shards", "Replicas on this node", report.shards.len() as u64);
     gauge("shards_led", "Shards that this node leads", count(|role| matches!(role, ShardRole::Leader | ShardRole::LeaderElect)));
     gauge("keys", "Keys of all replicas, expired ones included", report.shards.iter().map(|shard| shard.keys).sum());
-    gauge("unapplied_entries", "Committed entries not yet applied", report.shards.iter().map(|shard| shard.committed - shard.applied.min(shard.committed)).sum());
+    gauge(
+        "unapplied_entries",
+        "Committed entries not yet applied",
+        report.shards.iter().map(|shard| shard.committed - shard.applied.min(shard.committed)).sum(),
+    );
     gauge("log_bytes", "What the log holds on disk", report.disk.log_bytes);
     gauge("log_fsyncs", "Writes of the log since the process started", report.disk.fsyncs);
     gauge("log_fsync_microseconds", "Mean time of a write of the log, of late", report.disk.fsync_micros);

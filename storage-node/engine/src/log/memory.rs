@@ -84,7 +84,8 @@ impl LogStore for MemoryLogStore {
 
     fn entries(&self, shard: ShardId, from: u64, to: u64, max_bytes: u64) -> Result<Vec<StoredEntry>, EngineError> {
         let state = self.lock();
-        let damaged = || EngineError::Damaged { what: format!("the log of shard {shard}"), reason: format!("entries {from} to {to} are missing") };
+        let damaged =
+            || EngineError::Damaged { what: format!("the log of shard {shard}"), reason: format!("entries {from} to {to} are missing") };
         let replica = state.now.replicas.get(&shard).ok_or_else(damaged)?;
         let (mut bytes, mut found) = (0, Vec::new());
         for index in from..to {

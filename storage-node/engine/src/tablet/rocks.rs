@@ -111,7 +111,9 @@ impl TabletStore for RocksTabletStore {
     fn adopt(&self, shard: ShardId, generation: u64, tablet: &Arc<dyn Tablet>) -> Result<Arc<dyn Tablet>, EngineError> {
         let path = self.path(shard, generation);
         remove_folder(&path)?;
-        path.parent().map_or(Ok(()), |parent| fs::create_dir_all(parent)).map_err(EngineError::failed("cannot create the folder of a shard"))?;
+        path.parent()
+            .map_or(Ok(()), |parent| fs::create_dir_all(parent))
+            .map_err(EngineError::failed("cannot create the folder of a shard"))?;
         // Hard links: the received files stay where they are until their folder is removed.
         tablet.checkpoint(&path)?;
         sync_folder(&path)?;
@@ -145,7 +147,9 @@ fn names_in(folder: &Path) -> Result<Vec<String>, EngineError> {
 
 fn remove_folder(path: &Path) -> Result<(), EngineError> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(EngineError::failed("cannot remove the folder of a tablet")(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(EngineError::failed("cannot remove the folder of a tablet")(error))
+        }
         _ => Ok(()),
     }
 }
