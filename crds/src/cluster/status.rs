@@ -53,7 +53,7 @@ pub struct KVClusterStatus {
     pub problems: Vec<Problem>,
     /// What is waited for, one sentence each.
     pub waiting: Vec<String>,
-    /// `Ready`, `Available`, `Progressing`, `Degraded` and `Archiving`.
+    /// `Ready`, `Available`, `Progressing` and `Degraded`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }

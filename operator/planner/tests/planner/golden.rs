@@ -22,7 +22,7 @@
 //! > bootstrap RestoreIfExists              how a cluster begins under this policy
 //! ```
 //!
-//! Stores are called a1, b2, …: these are hexadecimal ids, shown without leading zeros. Shards are shown by their ordinals.
+//! An answer ends at an empty line, a comment or a command; a sentence never follows one directly. Stores are called a1, b2, …: these are hexadecimal ids, shown without leading zeros. Shards are shown by their ordinals.
 //! `UPDATE=1 cargo test -p strata-planner` records the answers anew; people read the difference.
 
 use crate::world::{COMMITTED, INCARNATION, World, node, shard, voter};

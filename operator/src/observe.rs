@@ -1,0 +1,146 @@
+//! Reads all that a decision needs: the cluster live, what exists of it, and what its nodes say.
+
+use crate::{
+    Context,
+    certificates::Entries,
+    error::Error,
+    names::{self, ANNOTATION_FINGERPRINT, LABEL_ZONE, Names},
+    node_client::NodeClient,
+    observation::{Observation, PodFact, SecretsFact},
+};
+use futures_util::future::join_all;
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+    },
+    jiff::Timestamp,
+};
+use kube::{Api, Resource, ResourceExt, api::ListParams};
+use serde::de::DeserializeOwned;
+use std::{collections::BTreeMap, fmt::Debug};
+use strata_crds::KVCluster;
+use strata_node_api::Report;
+use strata_planner::bootstrap::BucketFact;
+
+/// What was read, and how the nodes are reached.
+pub struct Seen {
+    /// What the decision is made from.
+    pub observation: Observation,
+    /// The addresses of pods that have one.
+    pub addresses: BTreeMap<String, String>,
+    /// How nodes are called; `None` before there are certificates.
+    pub client: Option<NodeClient>,
+}
+
+/// Reads a cluster. `None` where it is gone or going.
+pub async fn observe(context: &Context, name: &str) -> Result<Option<Seen>, Error> {
+    let clusters: Api<KVCluster> = Api::namespaced(context.client.clone(), &context.settings.namespace);
+    let Some(cluster) = clusters.get_opt(name).await?.filter(|cluster| cluster.metadata.deletion_timestamp.is_none()) else {
+        return Ok(None);
+    };
+    let names = Names::of(&cluster);
+    let authority = secret(context, &names.authority()).await?;
+    let client = authority.as_ref().and_then(|entries| NodeClient::new(entries).ok());
+    let certificates = secret(context, &names.certificates()).await?;
+    let sets: Vec<StatefulSet> = list(context, &names).await?;
+    let pods: Vec<Pod> = list(context, &names).await?;
+    let addresses: BTreeMap<String, String> = pods.iter().filter_map(|pod| Some((pod.name_any(), address(pod)?))).collect();
+    let reports = reports(client.as_ref(), &addresses).await;
+    let observation = Observation {
+        now: Timestamp::now(),
+        identity: context.identity.clone(),
+        lease_transitions: context.lease_transitions,
+        defaults: context.defaults.clone(),
+        applied: applied(context, &names, &sets).await?,
+        secrets: SecretsFact { authority: client.is_some(), certificates: certificates.is_some() },
+        pods: pods.iter().map(|pod| (pod.name_any(), fact(pod, &sets))).collect(),
+        reports,
+        bucket: bucket(&cluster),
+        cluster,
+    };
+    Ok(Some(Seen { observation, addresses, client }))
+}
+
+/// Until the object tier is read from here, a declared bucket is one that could not be read: never one that is empty.
+fn bucket(cluster: &KVCluster) -> BucketFact {
+    match &cluster.spec.archive {
+        None => BucketFact::NotDeclared,
+        Some(_) => BucketFact::Unreadable { class: strata_crds::ErrorClass::Internal.name() },
+    }
+}
+
+async fn list<K>(context: &Context, names: &Names) -> Result<Vec<K>, Error>
+where
+    K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(context.client.clone(), &names.namespace);
+    let labels = format!("{}={}", names::LABEL_CLUSTER, names.cluster);
+    Ok(api.list(&ListParams::default().labels(&labels)).await?.items)
+}
+
+/// The entries of a Secret as text; `None` where there is no such Secret.
+pub async fn secret(context: &Context, name: &str) -> Result<Option<Entries>, Error> {
+    let api: Api<Secret> = Api::namespaced(context.client.clone(), &context.settings.namespace);
+    let found = api.get_opt(name).await?;
+    let text = |bytes: k8s_openapi::ByteString| String::from_utf8(bytes.0).unwrap_or_default();
+    Ok(found.map(|secret| secret.data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, text(bytes))).collect()))
+}
+
+async fn applied(context: &Context, names: &Names, sets: &[StatefulSet]) -> Result<BTreeMap<(String, String), String>, Error> {
+    let mut all = BTreeMap::new();
+    note(&mut all, sets);
+    note(&mut all, &list::<Service>(context, names).await?);
+    note(&mut all, &list::<ConfigMap>(context, names).await?);
+    note(&mut all, &list::<ServiceAccount>(context, names).await?);
+    note(&mut all, &list::<PodDisruptionBudget>(context, names).await?);
+    note(&mut all, &list::<NetworkPolicy>(context, names).await?);
+    Ok(all)
+}
+
+fn note<K: Resource<DynamicType = ()>>(all: &mut BTreeMap<(String, String), String>, objects: &[K]) {
+    for object in objects {
+        if let Some(fingerprint) = object.annotations().get(ANNOTATION_FINGERPRINT) {
+            all.insert((K::kind(&()).into_owned(), object.name_any()), fingerprint.clone());
+        }
+    }
+}
+
+fn address(pod: &Pod) -> Option<String> {
+    pod.status.as_ref()?.pod_ip.clone().filter(|address| !address.is_empty())
+}
+
+fn fact(pod: &Pod, sets: &[StatefulSet]) -> PodFact {
+    let zone = pod.labels().get(LABEL_ZONE);
+    let set = sets.iter().find(|set| set.labels().get(LABEL_ZONE) == zone);
+    // Before the set's controller has seen the newest template, nothing can be said of its pods.
+    let wanted = set.and_then(|set| {
+        let status = set.status.as_ref()?;
+        (status.observed_generation >= set.metadata.generation).then(|| status.update_revision.clone())?
+    });
+    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let phase = pod.status.as_ref().and_then(|status| status.phase.clone());
+    let mut fact = PodFact {
+        waits: phase.filter(|phase| phase != "Running"),
+        is_outdated: wanted.is_some_and(|wanted| pod.labels().get("controller-revision-hash") != Some(&wanted)),
+        ..PodFact::default()
+    };
+    for status in statuses {
+        let waiting = status.state.as_ref().and_then(|state| state.waiting.as_ref());
+        let reason = waiting.and_then(|waiting| waiting.reason.clone());
+        fact.is_crashed |= reason.as_deref() == Some("CrashLoopBackOff");
+        fact.waits = reason.or(fact.waits);
+    }
+    fact
+}
+
+async fn reports(client: Option<&NodeClient>, addresses: &BTreeMap<String, String>) -> BTreeMap<String, Report> {
+    let Some(client) = client else { return BTreeMap::new() };
+    let asked = addresses.iter().map(|(pod, address)| async move {
+        let report = client.report(address).await.inspect_err(|error| tracing::debug!(pod, error, "no report"));
+        Some((pod.clone(), report.ok()?))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
