@@ -48,7 +48,7 @@ fn a_caller_without_the_certificate_is_refused() -> Result<(), Failure> {
             let sentence = || format!("port {port} speaks without TLS: {}", String::from_utf8_lossy(&said));
             Failure::unless(!said.starts_with(b"HTTP/1.1 200"), sentence)?;
         }
-        let probe = converse(ports.status, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+        let probe = ask(ports.status, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
         let sentence = || format!("a probe, which needs no certificate, got {:?}", String::from_utf8_lossy(&probe));
         Failure::unless(probe.starts_with(b"HTTP/1.1 200"), sentence)?;
         let report = scene.cluster.report(0).await.map_err(Failure::Broken)?;
@@ -148,11 +148,20 @@ async fn idle_connections(scene: &Scene) -> Result<Vec<TcpStream>, Failure> {
 
 /// Says something, closes its own half, and listens until the other side hangs up.
 async fn converse(port: u16, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    talk_to(port, bytes, true).await
+}
+
+/// Like [`converse`], but goes on listening as an HTTP client does: a server may take a half-closed connection for a client that left.
+async fn ask(port: u16, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    talk_to(port, bytes, false).await
+}
+
+async fn talk_to(port: u16, bytes: &[u8], is_last_word: bool) -> Result<Vec<u8>, Failure> {
     let mut stream = connect(port).await?;
     let mut said = Vec::new();
     let talk = async {
         // The node may hang up in the middle of our sentence: that is its right.
-        if stream.write_all(bytes).await.is_ok() {
+        if stream.write_all(bytes).await.is_ok() && is_last_word {
             drop(stream.shutdown().await);
         }
         drop((&mut stream).take(64 << 10).read_to_end(&mut said).await);
