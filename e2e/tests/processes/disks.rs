@@ -141,7 +141,7 @@ async fn until_the_log_is_cut_above(scene: &Scene, absent: usize) -> Result<(), 
         writers.spawn(async move {
             // Noise: the log compresses what repeats, and would stay short.
             let mut value = vec![0; BULK_VALUE_BYTES];
-            fastrand::Rng::with_seed(number).fill(&mut value);
+            fastrand::Rng::with_seed(u64::from(number)).fill(&mut value);
             for nth in 0..BULK_BYTES_MAX / BULK_VALUE_BYTES / BULK_CLIENTS as usize {
                 if let Outcome::Failed(_) = client.call(redis::cmd("SET").arg(format!("bulk-{number}-{nth}")).arg(&value)).await {
                     wait::pause(Duration::from_millis(5)).await;
