@@ -10,7 +10,10 @@ use crate::{
     resources::owner,
 };
 use k8s_openapi::{
-    api::core::v1::{Pod, Secret},
+    api::{
+        coordination::v1::Lease,
+        core::v1::{Pod, Secret},
+    },
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::tz::TimeZone,
 };
@@ -136,4 +139,14 @@ async fn restart(context: &Context, pod: &str) -> Result<(), Error> {
     api.delete(pod, &DeleteParams::default()).await?;
     tracing::info!(pod, "restarted");
     Ok(())
+}
+
+/// Creates the lease of the leading operator; the election decides what is in it.
+pub async fn create_lease(api: &Api<Lease>, lease: &Lease) -> kube::Result<Lease> {
+    api.create(&PostParams::default(), lease).await
+}
+
+/// Replaces the lease of the leading operator, if nobody else has since.
+pub async fn replace_lease(api: &Api<Lease>, name: &str, lease: &Lease) -> kube::Result<Lease> {
+    api.replace(name, &PostParams::default(), lease).await
 }

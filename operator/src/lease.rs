@@ -5,6 +5,7 @@
 //! comparing clocks.
 
 use crate::{
+    act,
     error::Error,
     limits::{LEASE_BEAT, LEASE_BEATS_EXPIRED, LEASE_BEATS_HELD},
 };
@@ -13,10 +14,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::MicroTime,
     jiff::Timestamp,
 };
-use kube::{
-    Api,
-    api::{ObjectMeta, PostParams},
-};
+use kube::{Api, api::ObjectMeta};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// A lease that is held.
@@ -49,7 +47,7 @@ async fn take(api: &Api<Lease>, found: Option<Lease>, name: &str, identity: &str
         None => {
             let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
             let lease = Lease { metadata, spec: Some(spec(identity, 1)) };
-            api.create(&PostParams::default(), &lease).await
+            act::create_lease(api, &lease).await
         }
         Some(mut lease) => {
             let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
@@ -58,7 +56,7 @@ async fn take(api: &Api<Lease>, found: Option<Lease>, name: &str, identity: &str
             }
             let transitions = i32::try_from(transitions(&lease)).unwrap_or(i32::MAX).saturating_add(1);
             lease.spec = Some(spec(identity, transitions));
-            api.replace(name, &PostParams::default(), &lease).await
+            act::replace_lease(api, name, &lease).await
         }
     };
     match taken {
@@ -100,7 +98,7 @@ impl Held {
             if let Some(spec) = &mut self.lease.spec {
                 spec.renew_time = Some(MicroTime(Timestamp::now()));
             }
-            match timeout(LEASE_BEAT, self.api.replace(&name, &PostParams::default(), &self.lease)).await {
+            match timeout(LEASE_BEAT, act::replace_lease(&self.api, &name, &self.lease)).await {
                 Ok(Ok(lease)) => {
                     self.lease = lease;
                     missed = 0;
