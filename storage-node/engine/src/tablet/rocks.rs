@@ -111,9 +111,7 @@ impl TabletStore for RocksTabletStore {
     fn adopt(&self, shard: ShardId, generation: u64, tablet: &Arc<dyn Tablet>) -> Result<Arc<dyn Tablet>, EngineError> {
         let path = self.path(shard, generation);
         remove_folder(&path)?;
-        path.parent()
-            .map_or(Ok(()), |parent| fs::create_dir_all(parent))
-            .map_err(EngineError::failed("cannot create the folder of a shard"))?;
+        path.parent().map_or(Ok(()), fs::create_dir_all).map_err(EngineError::failed("cannot create the folder of a shard"))?;
         // Hard links: the received files stay where they are until their folder is removed.
         tablet.checkpoint(&path)?;
         sync_folder(&path)?;
