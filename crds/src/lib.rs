@@ -40,6 +40,11 @@
 //! Not done here, and why: tables, schedules, bulk loads and mirrors are later issues, and so are the fields of tiering and of moving
 //! replicas; a field that nothing obeys would be a lie. No defaults are computed here but those that the schema itself can state.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "every printer column of kube's derive has a type and a path; clippy takes them for repetitions"
+)]
+
 mod backup;
 mod cluster;
 mod condition;
