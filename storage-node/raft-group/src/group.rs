@@ -273,8 +273,12 @@ pub struct RaftGroup<L: LogRead> {
     settings: Settings,
     draws: u64,
     drawn: usize,
+    /// Term, role and leader when the timeout was drawn.
+    drawn_for: (u64, StateRole, u64),
     persisted: u64,
     pending_last: Vec<(u64, u64)>,
+    /// A snapshot that is being installed and not durable yet: its ready, and the last entry it holds.
+    installing: Option<(u64, u64)>,
 }
 
 impl<L: LogRead> RaftGroup<L> {
@@ -309,15 +313,30 @@ impl<L: LogRead> RaftGroup<L> {
         let adapter = Adapter::new(log, hard_state, start.configuration, start.truncated, start.last, start.applied);
         let silent = slog::Logger::root(slog::Discard, slog::o!());
         let node = RawNode::new(&config, adapter, &silent).map_err(|error| Damage::Inconsistent(error.to_string()))?;
-        let mut group = RaftGroup { node, settings, draws: settings.seed, drawn: 0, persisted: start.last.0, pending_last: Vec::new() };
+        let (drawn_for, persisted) = ((0, StateRole::Follower, u64::MAX), start.last.0);
+        let (draws, pending_last, installing) = (settings.seed, Vec::new(), None);
+        let mut group = RaftGroup { node, settings, draws, drawn: 0, drawn_for, persisted, pending_last, installing };
         group.redraw_timeout();
         Ok(group)
     }
 
     /// Time goes on by one tick.
     pub fn tick(&mut self) {
+        if self.installing.is_some() {
+            // raft-rs would look for changes of members in a log that the snapshot has replaced.
+            return self.tick_without_campaign();
+        }
         self.node.tick();
         self.redraw_timeout();
+    }
+
+    /// Time goes on by one tick for a member that must not ask for votes: it still notices that its leader fell silent, and helps others up.
+    pub fn tick_without_campaign(&mut self) {
+        if self.is_leader() {
+            self.node.tick();
+            return self.redraw_timeout();
+        }
+        self.node.raft.election_elapsed += 1;
     }
 
     /// Asks for votes at once: a group of one need not wait.
@@ -331,6 +350,9 @@ impl<L: LogRead> RaftGroup<L> {
     pub fn receive(&mut self, bytes: &[u8]) {
         let Ok(message) = RaftMessage::parse_from_bytes(bytes) else { return };
         if message.get_to() != self.node.raft.id || is_local(message.get_msg_type()) {
+            return;
+        }
+        if message.get_msg_type() == MessageType::MsgTimeoutNow && self.installing.is_some() {
             return;
         }
         // A stranger's answer is an error of theirs, not of ours.
@@ -423,6 +445,7 @@ impl<L: LogRead> RaftGroup<L> {
         });
         if let Some(install) = &snapshot {
             self.node.mut_store().install(install.index, install.term, install.configuration.clone());
+            self.installing = Some((number, install.index));
         }
         self.node.mut_store().append(&entries);
         if let Some(last) = entries.last() {
@@ -447,6 +470,10 @@ impl<L: LogRead> RaftGroup<L> {
         let durable = self.pending_last.iter().take_while(|(of, _)| *of <= number).count();
         for (_, index) in self.pending_last.drain(..durable) {
             self.persisted = index;
+        }
+        if let Some((_, index)) = self.installing.take_if(|(of, _)| *of <= number) {
+            // The tablet holds it all; raft-rs learns of it only now, since it counts as applied nothing that is not durable.
+            self.node.advance_apply_to(index);
         }
     }
 
@@ -569,17 +596,19 @@ impl<L: LogRead> RaftGroup<L> {
         Place { term: self.node.raft.term, index: self.node.raft.raft_log.last_index() }
     }
 
-    /// raft-rs draws its election timeout from a generator of the thread at every reset; ours is drawn from the seed.
+    /// raft-rs draws its election timeout from a generator of the thread at every reset; ours is drawn from the seed, whenever term, role or
+    /// leader changed. (A reset cannot be told by the timeout itself: now and then raft-rs draws the one that was there before.)
     fn redraw_timeout(&mut self) {
-        if self.node.raft.randomized_election_timeout() == self.drawn {
-            return;
+        let raft = &self.node.raft;
+        let standing = (raft.term, raft.state, raft.leader_id);
+        if standing != self.drawn_for {
+            self.drawn_for = standing;
+            // SplitMix64 (Steele et al., 2014).
+            self.draws = self.draws.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let word = (self.draws ^ (self.draws >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            self.drawn = self.settings.election_ticks + ((word ^ (word >> 31)) % self.settings.election_ticks as u64) as usize;
         }
-        // SplitMix64 (Steele et al., 2014).
-        self.draws = self.draws.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let word = (self.draws ^ (self.draws >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        let spread = self.settings.election_ticks as u64;
-        self.drawn = self.settings.election_ticks + ((word ^ (word >> 31)) % spread) as usize;
         self.node.raft.set_randomized_election_timeout(self.drawn);
     }
 }

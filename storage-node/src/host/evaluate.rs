@@ -254,14 +254,19 @@ impl<T> Host<T> {
         let Some(reader) = replica.reader() else { return };
         let now_ms = self.now_ms();
         let mut empty = Overlay::default();
+        let mut has_answered = false;
         for mut barrier in std::mem::take(&mut replica.barriers) {
             if barrier.granted.is_none_or(|index| index > applied) {
                 replica.barriers.push_back(barrier);
                 continue;
             }
             for reading in std::mem::take(&mut barrier.readings) {
+                if matches!(&reading, Reading::Evaluated { after: Some(place), .. } if place.index > applied) {
+                    barrier.readings.push(reading);
+                    continue;
+                }
+                has_answered = true;
                 match reading {
-                    Reading::Evaluated { after: Some(place), .. } if place.index > applied => barrier.readings.push(reading),
                     Reading::Evaluated { token, reply, .. } => self.done(token, Outcome::Reply(reply)),
                     Reading::Beside(queued) => self.read_beside(replica, &reader, &mut empty, now_ms, queued),
                 }
@@ -270,7 +275,8 @@ impl<T> Host<T> {
                 replica.barriers.push_back(barrier);
             }
         }
-        if !replica.readings.is_empty() || !replica.queue.is_empty() {
+        // Without progress another look would be the same look, for ever: a passed barrier may still wait for an entry.
+        if has_answered && (!replica.readings.is_empty() || !replica.queue.is_empty()) {
             self.touch(replica.shard);
         }
     }

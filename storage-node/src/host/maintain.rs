@@ -19,8 +19,8 @@ impl<T> Host<T> {
             let Some(mut replica) = self.replicas.remove(&shard) else { continue };
             self.end_overdue(&mut replica);
             // A member whose clock is off does not campaign; as a leader it goes on until another one can take over.
-            if replica.stopped.is_none() && (may_lead || replica.group.is_leader()) {
-                replica.group.tick();
+            if replica.stopped.is_none() {
+                if may_lead { replica.group.tick() } else { replica.group.tick_without_campaign() }
             }
             if replica.stopped.is_none() && (!may_lead || self.is_evicted()) {
                 self.begin_eviction(&mut replica);

@@ -1,0 +1,111 @@
+//! Groups of a few members, wired by hand: what each ready says is done at once unless a test holds it back.
+
+use strata_base::PeerId;
+use strata_raft_group::{Configuration, Message, NoLog, RaftGroup, Ready, Role, Settings, Start};
+
+fn member(peer: u64, seed: u64) -> RaftGroup<NoLog> {
+    let start = Start::empty(PeerId(peer), Configuration::of_voters([1, 2, 3].map(PeerId)));
+    RaftGroup::new(Settings { seed, ..Settings::default() }, start, NoLog).expect("a fresh member starts")
+}
+
+/// Does everything that a member asks for, and returns its messages.
+fn drain(group: &mut RaftGroup<NoLog>) -> Vec<Message> {
+    let mut messages = Vec::new();
+    while group.has_ready() {
+        let ready = group.ready();
+        group.persisted(ready.number);
+        messages.extend(ready.messages.into_iter().chain(ready.after_persist));
+        if let Some(last) = ready.committed.last() {
+            group.applied(last.index);
+        }
+    }
+    messages
+}
+
+/// Passes messages among members until nobody says anything more; those for others are dropped.
+fn pass(groups: &mut [&mut RaftGroup<NoLog>]) {
+    loop {
+        let messages: Vec<Message> = groups.iter_mut().flat_map(|group| drain(group)).collect();
+        if messages.is_empty() {
+            break;
+        }
+        for message in messages {
+            if let Some(to) = groups.iter_mut().find(|group| group.peer() == message.to) {
+                to.receive(&message.bytes);
+            }
+        }
+    }
+}
+
+/// Ticks a lonely member, and says at which ticks it asked for votes.
+fn campaigns(group: &mut RaftGroup<NoLog>, ticks: usize) -> Vec<usize> {
+    (0..ticks)
+        .filter(|_| {
+            group.tick();
+            !drain(group).is_empty()
+        })
+        .collect()
+}
+
+#[test]
+fn election_timeouts_follow_from_the_seed() {
+    // A leader of ever higher terms makes raft-rs draw anew each time; now and then it draws what was there before.
+    let run = |seed: u64| {
+        let mut timeouts = Vec::new();
+        for round in 0..200 {
+            let (mut first, mut second, mut third) = (member(1, seed + round), member(2, 1), member(3, 2));
+            for _ in 0..3 {
+                second.campaign();
+                pass(&mut [&mut first, &mut second, &mut third]);
+                third.campaign();
+                pass(&mut [&mut first, &mut second, &mut third]);
+                timeouts.push(campaigns(&mut first, 60));
+            }
+        }
+        timeouts
+    };
+    assert_eq!(run(7), run(7));
+}
+
+#[test]
+fn a_member_that_must_not_campaign_helps_another_up_once_the_leader_is_silent() {
+    let (mut leader, mut other, mut muted) = (member(1, 1), member(2, 2), member(3, 3));
+    leader.campaign();
+    pass(&mut [&mut leader, &mut other, &mut muted]);
+    assert_eq!(muted.role(), Role::Follower(Some(PeerId(1))));
+    for _ in 0..100 {
+        other.tick();
+        muted.tick_without_campaign();
+        pass(&mut [&mut other, &mut muted]);
+    }
+    assert_eq!(other.role(), Role::Leader);
+    assert_eq!(muted.role(), Role::Follower(Some(PeerId(2))));
+}
+
+#[test]
+fn a_member_that_was_just_installed_can_campaign_and_not_before() {
+    let (mut leader, mut other) = (member(1, 1), member(2, 2));
+    leader.campaign();
+    pass(&mut [&mut leader, &mut other]);
+    leader.propose("one".into()).expect("a leader takes proposals");
+    pass(&mut [&mut leader, &mut other]);
+    let cut = leader.committed();
+    leader.truncate(cut);
+
+    let mut late = RaftGroup::new(Settings::default(), Start::awaiting_snapshot(PeerId(3)), NoLog).expect("a member without state starts");
+    let snapshot = (0..20).find_map(|_| {
+        leader.tick();
+        let messages = drain(&mut leader).into_iter().filter(|message| message.to == PeerId(3));
+        let (snapshots, others): (Vec<Message>, Vec<Message>) = messages.partition(|message| message.is_snapshot);
+        others.iter().for_each(|message| late.receive(&message.bytes));
+        drain(&mut late).iter().for_each(|message| leader.receive(&message.bytes));
+        snapshots.into_iter().next()
+    });
+    let snapshot = snapshot.expect("a member whose entries are cut gets a snapshot");
+    late.receive_snapshot(&snapshot.bytes, (cut, leader.term()), &leader.configuration().clone());
+    let ready: Ready = late.ready();
+    assert_eq!(ready.snapshot.map(|install| install.index), Some(cut));
+    assert_eq!(campaigns(&mut late, 100), [] as [usize; 0], "nothing is durable yet");
+    late.persisted(ready.number);
+    assert_ne!(campaigns(&mut late, 100), [] as [usize; 0]);
+}
