@@ -8,4 +8,5 @@ pub mod node_process;
 pub mod ports;
 pub mod process;
 pub mod redis_server;
+pub mod sim;
 pub mod wait;

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The rules it keeps:
-//! - It judges from outside: what clients were answered, and what nodes report. It links nothing of evaluation or of Raft.
+//! - It judges from outside: what clients were answered, and what nodes report. It links nothing of evaluation or of Raft, but for
+//!   [`harness::sim`]: the same hosts on one thread over models of disk, network and clocks, thousands of stories in a minute.
 //! - An outcome that nobody can know is kept as unknown: a lost connection, a reply that did not come, `-UNKNOWN`. Any other error reply is
 //!   taken as the promise that nothing happened, and a write that shows up all the same is a violation.
 //! - Nothing sleeps to wait: [`harness::wait`] looks at a condition until a deadline. Nothing asserts a time but deadlines.

@@ -1,0 +1,138 @@
+//! What must hold at every moment, and what must hold once everything is mended.
+
+use super::{
+    Simulation,
+    node::EPOCH_MILLIS,
+    options::Planted,
+    queue::{Action, MILLI, SECOND},
+};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+use strata_base::{Hlc, ShardId};
+use strata_engine::tablet::{MemoryTablet, Tablet, TabletChange, TabletFamily};
+use strata_node_api::{ProblemClass, ShardReport};
+
+/// How far the cluster's time may be ahead of the true one, in milliseconds: what a clock may be off, and the counter of a burst of writes.
+const AHEAD_MILLIS_MAX: u64 = 550;
+
+/// What a replica held when it had applied an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Content {
+    hash: u64,
+    records: usize,
+    keys: u64,
+    expires: u64,
+    hlc: Hlc,
+}
+
+/// What was ever seen of every shard at every applied entry.
+#[derive(Default)]
+pub(super) struct Witness {
+    seen: BTreeMap<(ShardId, u64), (usize, Content)>,
+    pub(super) compared: u64,
+}
+
+impl Simulation {
+    /// Looks at every replica: what it holds is a function of the entry that it has applied.
+    pub(super) fn look(&mut self) {
+        self.plant_record();
+        for node in 0..self.nodes.len() {
+            let Some(host) = &self.nodes[node].host else { continue };
+            let report = host.report();
+            let stopped = report.problems.iter().find(|problem| problem.class == ProblemClass::ReplicaStopped);
+            if let Some(problem) = stopped {
+                return self.breaks(format!("node {node}: {}", problem.message));
+            }
+            for replica in report.shards {
+                if let Err(sentence) = self.look_at_replica(node, &replica) {
+                    return self.breaks(sentence);
+                }
+            }
+        }
+        self.look_at_patience();
+        let pause = self.draws.u64(50 * MILLI..200 * MILLI);
+        self.queue.after(pause, Action::Look);
+    }
+
+    /// The mistake of [`Planted::StrayRecord`].
+    fn plant_record(&mut self) {
+        if self.options.planted == Some(Planted::StrayRecord)
+            && self.queue.now() > SECOND
+            && let Some((shard, _)) = self.hand.shards.first()
+            && let Some(tablet) = self.nodes[0].disk.tablets.newest(*shard)
+        {
+            let stray = TabletChange::Put(TabletFamily::Data, "stray".into(), "stray".into());
+            if let Err(error) = tablet.write(vec![stray]) {
+                self.breaks(error.to_string());
+            }
+        }
+    }
+
+    fn look_at_replica(&mut self, node: usize, replica: &ShardReport) -> Result<(), String> {
+        let shard = replica.shard;
+        if replica.members.is_empty() {
+            return Ok(());
+        }
+        let tablet = self.nodes[node].disk.tablets.newest(shard).ok_or_else(|| format!("node {node} lost its tablet of shard {shard}"))?;
+        let content = content(&tablet, replica);
+        let ahead = replica.hlc.millis().saturating_sub(EPOCH_MILLIS + self.queue.now() / MILLI);
+        if self.options.time_is_sound && ahead > AHEAD_MILLIS_MAX {
+            return Err(format!("shard {shard} on node {node} lives {ahead} ms ahead of the true time"));
+        }
+        let metas = tablet.records(TabletFamily::Meta).len() as u64;
+        if metas != replica.keys {
+            return Err(format!("shard {shard} on node {node} holds {metas} keys and counts {}", replica.keys));
+        }
+        match self.witness.seen.insert((shard, replica.applied), (node, content)) {
+            Some((other, before)) if before != content => {
+                let index = replica.applied;
+                Err(format!("at entry {index} of shard {shard} node {other} held {before:?}, and node {node} holds {content:?}"))
+            }
+            before => {
+                self.witness.compared += u64::from(before.is_some_and(|(other, _)| other != node));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether every shard is led, every member has all of its log, and nobody else has any of it.
+    pub(super) fn is_converged(&self) -> Result<(), String> {
+        if !self.hand.is_idle() {
+            return Err("the operator's orders are not all done".to_owned());
+        }
+        for (shard, _) in &self.hand.shards {
+            let (_, leader) = self.leader(*shard).ok_or_else(|| format!("nobody leads shard {shard}"))?;
+            if leader.is_joint || leader.applied != leader.last_index {
+                return Err(format!("the leader of shard {shard} has something under way: {leader:?}"));
+            }
+            for node in &self.nodes {
+                let host = node.host.as_ref().ok_or("a node is down")?;
+                let replica = host.report().shards.into_iter().find(|replica| replica.shard == *shard);
+                let is_member = leader.members.iter().any(|member| member.store == node.store());
+                match replica {
+                    None if is_member => return Err(format!("store {} has no replica of shard {shard}", node.store())),
+                    Some(_) if !is_member => return Err(format!("store {} keeps a replica of shard {shard}", node.store())),
+                    Some(replica) if replica.applied != leader.applied => {
+                        let (store, applied) = (node.store(), replica.applied);
+                        return Err(format!("store {store} is at entry {applied} of shard {shard}, its leader at {}", leader.applied));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn content(tablet: &MemoryTablet, replica: &ShardReport) -> Content {
+    let mut hasher = DefaultHasher::new();
+    let mut records = 0;
+    for family in [TabletFamily::Meta, TabletFamily::Data, TabletFamily::Expiry] {
+        let all = tablet.records(family);
+        records += all.len();
+        all.iter().for_each(|(key, value)| (key, &value[..]).hash(&mut hasher));
+    }
+    Content { hash: hasher.finish(), records, keys: replica.keys, expires: replica.expires, hlc: replica.hlc }
+}

@@ -1,0 +1,372 @@
+//! Clients: one command at a time each, on whatever node they believe in, and the account of what they were told.
+
+use super::{
+    Simulation,
+    node::EPOCH_MILLIS,
+    options::Planted,
+    queue::{Action, MILLI, SECOND, Token},
+};
+use crate::history::{Call, Fate, History, Operation};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use strata_base::{Hlc, ShardId};
+use strata_kv::{Overlay, Reply, View, command, slot::slot_of};
+use strata_node::bridge::TabletReader;
+use strata_node::host::{Command, Event, NotDone, Outcome};
+
+/// Commands twice are told apart from their originals by this bit; nobody waits for their outcome.
+const GHOST: Token = 1 << 63;
+
+/// How many outcomes may be unknown until other keys are used, since each of them makes a judgement longer.
+const UNKNOWN_PER_PAGE: u32 = 6;
+
+/// How many commands until other keys are used.
+const COMMANDS_PER_PAGE: u32 = 600;
+
+/// The longest that a node may keep a client waiting, in microseconds: a command's deadline, and some.
+const PATIENCE: u64 = 8 * SECOND;
+
+/// A command that waits for its outcome.
+pub(super) struct Pending {
+    pub(super) client: usize,
+    pub(super) node: usize,
+    key: String,
+    call: Call,
+    since: u64,
+}
+
+#[derive(Default)]
+struct Client {
+    target: usize,
+    again: Option<(String, Call)>,
+    is_busy: bool,
+}
+
+/// What was acknowledged of one counter.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tally {
+    acknowledged: i64,
+    unknown: i64,
+}
+
+/// What was written to a key that one client writes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Own {
+    acknowledged: Option<String>,
+    perhaps: BTreeSet<String>,
+}
+
+/// All clients, and their account.
+#[derive(Default)]
+pub(super) struct Crowd {
+    clients: Vec<Client>,
+    pub(super) pending: BTreeMap<Token, Pending>,
+    pub(super) history: History,
+    next_token: Token,
+    unique: u64,
+    page: u32,
+    page_commands: u32,
+    page_unknown: u32,
+    tallies: BTreeMap<String, Tally>,
+    owns: BTreeMap<String, Own>,
+    /// Once it is there, what is left to do; nothing else is begun.
+    closing: Option<VecDeque<(String, Call)>>,
+    pub(super) acknowledged: u64,
+    pub(super) unknown: u64,
+}
+
+impl Crowd {
+    pub(super) fn new(clients: usize) -> Crowd {
+        Crowd { clients: (0..clients).map(|_| Client::default()).collect(), ..Crowd::default() }
+    }
+
+    /// Whether nobody waits and nothing is left to do.
+    pub(super) fn is_idle(&self) -> bool {
+        let is_done = self.clients.iter().all(|client| !client.is_busy && client.again.is_none());
+        is_done && self.pending.is_empty() && self.closing.as_ref().is_some_and(VecDeque::is_empty)
+    }
+
+    /// Begins nothing any more but `calls`.
+    pub(super) fn close_with(&mut self, calls: Vec<(String, Call)>) {
+        self.closing = Some(calls.into());
+    }
+
+    /// What is left to do, for a failure's sentence.
+    pub(super) fn unserved(&self) -> String {
+        let waiting = self.pending.values().map(|pending| (&pending.key, pending.call.name));
+        let again = self.clients.iter().filter_map(|client| client.again.as_ref()).map(|(key, call)| (key, call.name));
+        let left = self.closing.iter().flatten().map(|(key, call)| (key, call.name));
+        format!("{:?}", waiting.chain(again).chain(left).take(8).collect::<Vec<_>>())
+    }
+
+    /// Reads of everything that was promised.
+    pub(super) fn last_looks(&self) -> Vec<(String, Call)> {
+        self.tallies.keys().chain(self.owns.keys()).map(|key| (key.clone(), Call::plain("get"))).collect()
+    }
+
+    /// Holds the last reply for each key to what was promised.
+    pub(super) fn judge_last_looks(&self) -> Result<(), String> {
+        let mut last: BTreeMap<&str, &Value> = BTreeMap::new();
+        for operation in self.history.operations() {
+            if let (Fate::Ok(value), "get") = (&operation.fate, operation.call.name) {
+                last.insert(&operation.key, value);
+            }
+        }
+        for (key, tally) in &self.tallies {
+            let seen = last.get(key.as_str()).and_then(|value| value.as_str()).map_or(Ok(0), str::parse::<i64>);
+            let seen = seen.map_err(|error| format!("{key} is no number: {error}"))?;
+            if seen < tally.acknowledged || seen > tally.acknowledged + tally.unknown {
+                return Err(format!("{key} is {seen}, and should be at least {}, plus up to {}", tally.acknowledged, tally.unknown));
+            }
+        }
+        for (key, own) in &self.owns {
+            let seen = last.get(key.as_str()).and_then(|value| value.as_str()).map(str::to_owned);
+            if seen != own.acknowledged && seen.as_ref().is_none_or(|seen| !own.perhaps.contains(seen)) {
+                return Err(format!("{key} is {seen:?}, its last acknowledged write is {:?}", own.acknowledged));
+            }
+        }
+        Ok(())
+    }
+
+    fn choose(&mut self, number: usize, draws: &mut fastrand::Rng, may_expire: bool) -> (String, Call) {
+        self.page_commands += 1;
+        if self.page_commands >= COMMANDS_PER_PAGE || self.page_unknown >= UNKNOWN_PER_PAGE {
+            (self.page, self.page_commands, self.page_unknown) = (self.page + 1, 0, 0);
+        }
+        self.unique += 1;
+        let (unique, page, dice) = (format!("v{}", self.unique), self.page, draws.u32(..100));
+        match draws.u32(..100) {
+            0..20 => (format!("counter:{}", draws.u8(..3)), Call::plain(if dice < 85 { "incr" } else { "get" })),
+            20..35 => {
+                let key = format!("own:{number}:{}", draws.u8(..3));
+                if dice < 70 { (key, Call::with("set", unique)) } else { (key, Call::plain("get")) }
+            }
+            35..75 => (format!("text:{page}:{}", draws.u8(..5)), text_call(dice, unique, may_expire)),
+            _ => {
+                let field = format!("f{}", draws.u8(..3));
+                (format!("hash:{page}:{}", draws.u8(..4)), hash_call(dice, field, unique))
+            }
+        }
+    }
+
+    fn record(&mut self, pending: &Pending, now: u64, fate: Fate) {
+        let name = pending.call.name;
+        match &fate {
+            Fate::Ok(_) => self.acknowledged += 1,
+            Fate::Unknown => {
+                self.unknown += 1;
+                self.page_unknown += u32::from(pending.key.contains(&format!(":{}:", self.page)));
+            }
+            Fate::Failed => {}
+        }
+        if name == "incr" {
+            let tally = self.tallies.entry(pending.key.clone()).or_default();
+            tally.acknowledged += i64::from(matches!(fate, Fate::Ok(_)));
+            tally.unknown += i64::from(fate == Fate::Unknown);
+        }
+        if pending.key.starts_with("own:") && name == "set" {
+            let own = self.owns.entry(pending.key.clone()).or_default();
+            match &fate {
+                Fate::Ok(_) => own.acknowledged = pending.call.arguments.first().cloned(),
+                Fate::Unknown => own.perhaps.extend(pending.call.arguments.first().cloned()),
+                Fate::Failed => {}
+            }
+        }
+        let nanos = |micros: u64| (EPOCH_MILLIS * MILLI + micros) * 1_000;
+        self.history.record(Operation {
+            client: pending.client as u32,
+            key: pending.key.clone(),
+            call: pending.call.clone(),
+            start_nanos: nanos(pending.since),
+            end_nanos: nanos(now),
+            fate,
+        });
+    }
+}
+
+fn text_call(dice: u32, unique: String, may_expire: bool) -> Call {
+    match dice {
+        0..30 => Call::with("set", unique),
+        30..65 => Call::plain("get"),
+        65..72 => Call::with("append", unique),
+        72..79 => Call::plain("del"),
+        79..83 => Call::with("setnx", unique),
+        83..87 => Call::plain("getdel"),
+        87..94 if may_expire => Call::with("pexpire", 400 + 40 * (dice - 87)),
+        94..97 if may_expire => Call { name: "set", arguments: vec![unique, "PX".to_owned(), "700".to_owned()] },
+        _ => Call::with("expire", 100_000),
+    }
+}
+
+fn hash_call(dice: u32, field: String, unique: String) -> Call {
+    match dice {
+        0..35 => Call { name: "hset", arguments: vec![field, unique] },
+        35..60 => Call::with("hget", field),
+        60..70 => Call::with("hdel", field),
+        70..85 => Call::plain("hgetall"),
+        85..95 => Call::plain("hlen"),
+        _ => Call::plain("del"),
+    }
+}
+
+impl Simulation {
+    /// The shard of a key.
+    pub(super) fn shard_of(&self, key: &str) -> ShardId {
+        let slot = slot_of(key.as_bytes());
+        let found = self.hand.shards.iter().find(|(_, slots)| slots.contains(slot));
+        found.map(|(shard, _)| *shard).expect("every slot has a shard")
+    }
+
+    /// A client that waits for nothing gives its next command.
+    pub(super) fn client_steps(&mut self, number: usize) {
+        let crowd = &mut self.crowd;
+        let client = &mut crowd.clients[number];
+        if client.is_busy {
+            return;
+        }
+        let next = match (client.again.take(), &mut crowd.closing) {
+            (Some(again), _) => Some(again),
+            (None, Some(closing)) => closing.pop_front(),
+            (None, None) => Some(crowd.choose(number, &mut self.draws, self.options.time_is_sound)),
+        };
+        let Some((key, call)) = next else { return self.queue.after(10 * MILLI, Action::Client { number }) };
+        let target = self.crowd.clients[number].target;
+        if self.nodes[target].host.is_none() {
+            // Nobody takes the connection: nothing happened.
+            let client = &mut self.crowd.clients[number];
+            client.again = Some((key, call));
+            client.target = self.draws.usize(..self.nodes.len());
+            let pause = self.draws.u64(5 * MILLI..50 * MILLI);
+            return self.queue.after(pause, Action::Client { number });
+        }
+        self.give(number, target, key, call);
+    }
+
+    fn give(&mut self, number: usize, node: usize, key: String, call: Call) {
+        self.crowd.next_token += 1;
+        let token = self.crowd.next_token;
+        self.crowd.clients[number].is_busy = true;
+        self.send_command(node, token, &key, &call);
+        if self.options.planted == Some(Planted::CommandsTwice) && self.draws.u8(..20) == 0 {
+            self.send_command(node, token | GHOST, &key, &call);
+        }
+        if self.options.abandons && self.draws.u8(..100) == 0 {
+            let patience = self.draws.u64(..500 * MILLI);
+            self.queue.after(patience, Action::Abandon { token });
+        }
+        let since = self.queue.now();
+        let stale = if self.options.planted == Some(Planted::StaleReads) { self.read_stale(node, &key, &call) } else { None };
+        self.crowd.pending.insert(token, Pending { client: number, node, key, call, since });
+        if let Some(reply) = stale {
+            self.command_done(token, &Outcome::Reply(reply));
+        }
+    }
+
+    /// What the tablet of a node holds, whoever leads.
+    fn read_stale(&mut self, node: usize, key: &str, call: &Call) -> Option<Reply> {
+        let tablet =
+            self.nodes[node].disk.tablets.newest(self.shard_of(key)).filter(|_| call.name == "get" && self.crowd.closing.is_none())?;
+        let (reader, mut nothing) = (TabletReader(tablet), Overlay::default());
+        let mut view = View::new(&reader, &mut nothing, Hlc::from_millis(EPOCH_MILLIS + self.queue.now() / MILLI));
+        let words = ["get", key].map(|word| Bytes::copy_from_slice(word.as_bytes()));
+        command::parse(words.to_vec()).ok().map(|call| call.evaluate(&mut view))
+    }
+
+    fn send_command(&mut self, node: usize, token: Token, key: &str, call: &Call) {
+        let words = [call.name, key].into_iter().chain(call.arguments.iter().map(String::as_str));
+        let call = command::parse(words.map(|word| Bytes::copy_from_slice(word.as_bytes())).collect());
+        let call = call.expect("the simulation's commands are well-formed");
+        let is_beside_queue = self.draws.u8(..4) > 0;
+        let event = Event::Commands(vec![Command { shard: self.shard_of(key), call, is_beside_queue, token }]);
+        let life = self.nodes[node].life;
+        let delay = self.draws.u64(50..2 * MILLI);
+        self.queue.after(delay, Action::Arrive { node, life, event });
+    }
+
+    /// A node says what became of a command.
+    pub(super) fn command_done(&mut self, token: Token, outcome: &Outcome) {
+        let Some(pending) = self.crowd.pending.remove(&token) else { return };
+        let believed = self.options.planted == Some(Planted::RefusalsBelieved) && pending.call.name == "set";
+        let fate = match outcome {
+            Outcome::Reply(reply) => Fate::Ok(value(&pending.call, reply)),
+            Outcome::NotDone(_) if believed => Fate::Ok("OK".into()),
+            Outcome::NotDone(_) => Fate::Failed,
+            Outcome::Unknown(_) => Fate::Unknown,
+        };
+        let mut pause = self.draws.u64(MILLI..20 * MILLI);
+        if let (Outcome::NotDone(why), Fate::Failed) = (outcome, &fate) {
+            let hinted = match why {
+                NotDone::NotLeader(Some(store)) => self.nodes.iter().position(|node| node.store() == *store),
+                _ => None,
+            };
+            let hinted = hinted.filter(|node| *node != pending.node && self.draws.u8(..10) > 0);
+            if hinted.is_none() {
+                pause = self.draws.u64(10 * MILLI..100 * MILLI);
+            }
+            let client = &mut self.crowd.clients[pending.client];
+            client.target = hinted.unwrap_or_else(|| self.draws.usize(..self.nodes.len()));
+            client.again = Some((pending.key.clone(), pending.call.clone()));
+        }
+        self.settle(&pending, fate, pause);
+    }
+
+    /// A client stops waiting: it will never know.
+    pub(super) fn abandon(&mut self, token: Token) {
+        if let Some(pending) = self.crowd.pending.remove(&token) {
+            self.crowd.clients[pending.client].target = self.draws.usize(..self.nodes.len());
+            self.settle(&pending, Fate::Unknown, MILLI);
+        }
+    }
+
+    fn settle(&mut self, pending: &Pending, fate: Fate, pause: u64) {
+        // A last look that failed is taken again.
+        if fate == Fate::Unknown && self.crowd.closing.is_some() && pending.call.name == "get" {
+            self.crowd.clients[pending.client].again = Some((pending.key.clone(), pending.call.clone()));
+        }
+        self.crowd.record(pending, self.queue.now(), fate);
+        self.crowd.clients[pending.client].is_busy = false;
+        self.queue.after(pause, Action::Client { number: pending.client });
+    }
+
+    /// The connections of a node broke.
+    pub(super) fn abandon_all_at(&mut self, node: usize) {
+        let at_node = self.crowd.pending.iter().filter(|(_, pending)| pending.node == node);
+        let tokens: Vec<Token> = at_node.map(|(token, _)| *token).collect();
+        tokens.into_iter().for_each(|token| self.abandon(token));
+    }
+
+    /// Every command is answered in time, or its node is gone.
+    pub(super) fn look_at_patience(&mut self) {
+        let now = self.queue.now();
+        let late = self.crowd.pending.iter().find(|(_, pending)| {
+            let awake_since = pending.since.max(self.nodes[pending.node].stalled_until);
+            now > awake_since + PATIENCE
+        });
+        if let Some((token, pending)) = late {
+            let sentence =
+                format!("node {} never said what became of command {token}, {} {}", pending.node, pending.call.name, pending.key);
+            self.breaks(sentence);
+        }
+    }
+}
+
+/// A reply, as the checker reads it.
+fn value(call: &Call, reply: &Reply) -> Value {
+    match reply {
+        Reply::Status(text) => (*text).into(),
+        Reply::Error(error) => json!({ "error": error.to_string() }),
+        Reply::Integer(number) => (*number).into(),
+        Reply::Bulk(bytes) => text(bytes).into(),
+        Reply::Null => Value::Null,
+        Reply::Map(pairs) if call.name == "hgetall" => {
+            let word = |reply: &Reply| if let Reply::Bulk(bytes) = reply { text(bytes) } else { format!("unexpected {reply:?}") };
+            json!({ "fields": pairs.iter().map(|(field, value)| (word(field), word(value))).collect::<BTreeMap<_, _>>() })
+        }
+        other => format!("unexpected {other:?}").into(),
+    }
+}
+
+fn text(bytes: &Bytes) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}

@@ -1,0 +1,214 @@
+//! What a shell would do with a host's effects, done to models of disk and network.
+
+use super::{
+    Simulation,
+    node::Node,
+    options::Planted,
+    queue::{Action, MILLI, Parcel, SECOND, Token},
+};
+use strata_base::StoreId;
+use strata_engine::{log::LogStore, tablet::TabletStore};
+use strata_node::host::{Effect, Event, PeerMessage};
+
+impl Simulation {
+    /// Something arrives at a node, which will take it soon, together with whatever else arrives until then.
+    pub(super) fn arrive(&mut self, node: usize, event: Event<Token>) {
+        let delay = self.draws.u64(10..MILLI);
+        let at = &mut self.nodes[node];
+        at.inbox.push(event);
+        if !at.is_turn_due {
+            at.is_turn_due = true;
+            let life = at.life;
+            self.queue.after(delay, Action::Turn { node, life });
+        }
+    }
+
+    /// Something comes back to a node later, if it lives as long.
+    fn arrive_after(&mut self, delay: u64, node: usize, event: Event<Token>) {
+        let life = self.nodes[node].life;
+        self.queue.after(delay, Action::Arrive { node, life, event });
+    }
+
+    /// A node takes what has arrived.
+    pub(super) fn take_turn(&mut self, node: usize) {
+        let now = self.queue.now();
+        let at = &mut self.nodes[node];
+        if at.stalled_until > now {
+            return self.queue.at(at.stalled_until, Action::Turn { node, life: at.life });
+        }
+        at.is_turn_due = false;
+        let (moment, events) = (at.moment(now), std::mem::take(&mut at.inbox));
+        let Some(host) = &mut at.host else { return };
+        let effects = host.turn(moment, events);
+        self.trace.note((node, effects.len()));
+        effects.into_iter().for_each(|effect| self.execute(node, effect));
+    }
+
+    fn execute(&mut self, node: usize, effect: Effect<Token>) {
+        let life = self.nodes[node].life;
+        match effect {
+            Effect::WriteLog { batch, number } => {
+                let slowness = self.slowness(node);
+                let latency = slowness * if batch.sync { self.draws.u64(200..4 * MILLI) } else { self.draws.u64(10..100) };
+                let at = &mut self.nodes[node];
+                at.writes.push_back((number, batch));
+                at.disk_free_at = at.disk_free_at.max(self.queue.now()) + latency;
+                self.queue.at(at.disk_free_at, Action::WriteLog { node, life });
+            }
+            Effect::Send { to, messages } => self.send(node, to, messages),
+            Effect::SendSnapshot { to, shard, from_peer, to_peer, bytes, tablet } => {
+                let parcel = Parcel { to, shard, from_peer, to_peer, bytes, tablet };
+                let delay = self.slowness(node) * self.draws.u64(100..20 * MILLI);
+                self.queue.after(delay, Action::TakeSnapshot { node, life, parcel });
+            }
+            Effect::Flush { shard, generation, applied, tablet } => {
+                let delay = self.slowness(node) * self.draws.u64(MILLI..30 * MILLI);
+                self.queue.after(delay, Action::Flush { node, life, shard, generation, applied, tablet });
+            }
+            Effect::PurgeLog => {
+                let delay = self.draws.u64(MILLI..10 * MILLI);
+                self.queue.after(delay, Action::Purge { node, life });
+            }
+            Effect::RetainTablet { shard, keep } => {
+                let delay = self.slowness(node) * self.draws.u64(100..10 * MILLI);
+                self.queue.after(delay, Action::Retain { node, life, shard, keep });
+            }
+            Effect::StoreIdentity(identity) => self.nodes[node].disk.identity = identity,
+            Effect::Done { token, outcome } => {
+                self.trace.note((token, format!("{outcome:?}")));
+                self.command_done(token, &outcome);
+            }
+            Effect::Answer { ticket, answer } => {
+                self.trace.note((ticket, format!("{answer:?}")));
+                self.order_answered(node, ticket, answer);
+            }
+            Effect::Publish(routes) => self.nodes[node].routes = routes,
+        }
+    }
+
+    /// How much longer than usual a node's disk takes.
+    fn slowness(&mut self, node: usize) -> u64 {
+        let rare = self.draws.u8(..100) == 0;
+        if self.nodes[node].slow_until > self.queue.now() { 50 } else { if rare { 20 } else { 1 } }
+    }
+
+    fn node_of(&self, store: StoreId) -> Option<usize> {
+        self.nodes.iter().position(|node| node.store() == store)
+    }
+
+    fn send(&mut self, node: usize, to: StoreId, mut messages: Vec<PeerMessage>) {
+        let reached = self.node_of(to).filter(|other| self.nodes[*other].host.is_some() && self.network.carries(node, *other));
+        if reached.is_none() {
+            if self.draws.bool() {
+                let delay = self.draws.u64(MILLI..SECOND / 2);
+                self.arrive_after(delay, node, Event::Unreachable(to));
+            }
+            return;
+        }
+        let (loss, from) = (self.network.loss, self.nodes[node].store());
+        messages.retain(|_| self.draws.u32(..1_000) >= loss);
+        if messages.is_empty() {
+            return;
+        }
+        if self.draws.u32(..1_000) < self.network.doubling {
+            let delay = self.network.delay(&mut self.draws);
+            self.queue.after(delay, Action::Deliver { to, from, messages: messages.clone() });
+        }
+        let delay = self.network.delay(&mut self.draws);
+        self.queue.after(delay, Action::Deliver { to, from, messages });
+    }
+
+    /// Messages come out of the network, unless their receiver is not there.
+    pub(super) fn deliver(&mut self, to: StoreId, from: StoreId, messages: Vec<PeerMessage>) {
+        let (Some(node), Some(sender)) = (self.node_of(to), self.node_of(from)) else { return };
+        if self.nodes[node].host.is_some() && self.network.carries(sender, node) {
+            self.trace.note_messages(&messages);
+            self.arrive(node, Event::Messages { from, messages });
+        }
+    }
+
+    /// The disk has written the oldest append.
+    pub(super) fn log_written(&mut self, node: usize) {
+        let now = self.queue.now();
+        let at = &mut self.nodes[node];
+        if at.stalled_until > now {
+            return self.queue.at(at.stalled_until, Action::WriteLog { node, life: at.life });
+        }
+        let Some((number, mut batch)) = at.writes.pop_front() else { return };
+        if self.options.planted == Some(Planted::ForgetfulLog) {
+            batch.sync = false;
+        }
+        let written = at.disk.log.write(batch);
+        self.trace.note((node, number));
+        match written {
+            Ok(()) => self.arrive(node, Event::LogWritten { number, micros: 500 }),
+            Err(error) => self.breaks(error.to_string()),
+        }
+    }
+
+    /// The disk has written a tablet; the host hears of it a little later.
+    pub(super) fn flushed(&mut self, node: usize, event: Event<Token>) {
+        let delay = self.draws.u64(100..5 * MILLI);
+        self.arrive_after(delay, node, event);
+    }
+
+    /// The log says what it holds, and now and then that old entries of some replica keep files alive.
+    pub(super) fn purged(&mut self, node: usize) {
+        let is_late = self.draws.u8(..10) == 0;
+        let at = &self.nodes[node];
+        let late = if is_late { at.disk.log.shards() } else { Vec::new() };
+        let disk_bytes = at.disk.log.disk_bytes();
+        self.arrive(node, Event::Purged { late, disk_bytes });
+    }
+
+    /// Old generations go.
+    pub(super) fn retained(&mut self, node: usize, shard: strata_base::ShardId, keep: Option<u64>) {
+        if let Err(error) = self.nodes[node].disk.tablets.retain(shard, keep) {
+            self.breaks(error.to_string());
+        }
+    }
+
+    /// The files of a snapshot are taken: from here on the tablet may change.
+    pub(super) fn take_snapshot(&mut self, node: usize, mut parcel: Parcel) {
+        let Some(copy) = parcel.tablet.duplicate() else { return self.breaks("a tablet in memory has no copy".to_owned()) };
+        parcel.tablet = copy;
+        let delay = self.network.delay(&mut self.draws) + self.draws.u64(MILLI..200 * MILLI);
+        let life = self.nodes[node].life;
+        self.snapshots += 1;
+        self.queue.after(delay, Action::LandSnapshot { node, life, parcel });
+    }
+
+    /// A snapshot has crossed the network. Now and then its sender does not hear that it did.
+    pub(super) fn land_snapshot(&mut self, node: usize, parcel: Parcel) {
+        let reached = self.node_of(parcel.to).filter(|other| self.nodes[*other].host.is_some() && self.network.carries(node, *other));
+        let Parcel { shard, from_peer, to_peer, bytes, tablet, .. } = parcel;
+        let mut succeeded = reached.is_some() && self.draws.u32(..1_000) >= self.network.loss;
+        if let (true, Some(other)) = (succeeded, reached) {
+            self.trace.note((shard.0, to_peer.0));
+            self.arrive(other, Event::SnapshotArrived { shard, from: from_peer, to: to_peer, bytes, tablet });
+            succeeded = self.draws.u8(..20) > 0;
+        }
+        let delay = self.draws.u64(MILLI..20 * MILLI);
+        self.arrive_after(delay, node, Event::SnapshotSent { shard, to: to_peer, succeeded });
+    }
+
+    /// A node's process ends without warning.
+    pub(super) fn crash(&mut self, node: usize) {
+        let is_forgetful = self.options.planted == Some(Planted::ForgetfulLog);
+        self.nodes[node].crash(&mut self.draws, is_forgetful);
+        self.abandon_all_at(node);
+        self.crashes += 1;
+    }
+
+    /// A node's process starts on its disk.
+    pub(super) fn start(&mut self, node: usize) {
+        let (seed, now) = (self.draws.u64(..), self.queue.now());
+        let at: &mut Node = &mut self.nodes[node];
+        if let Err(error) = at.start(&self.options, seed, now) {
+            return self.breaks(format!("node {node} does not start: {error}"));
+        }
+        at.disk_free_at = now;
+        let life = at.life;
+        self.queue.after(0, Action::Tick { node, life });
+    }
+}

@@ -1,0 +1,230 @@
+//! The operator's part by hand: founds the cluster, moves leaders at random, and puts an emptied disk in the place of a lost one.
+
+use super::{
+    Simulation,
+    node::Disk,
+    queue::{Action, MILLI, SECOND},
+};
+use std::collections::{BTreeMap, VecDeque};
+use strata_base::{Epoch, IncarnationId, PeerId, ShardId, SlotRange, StoreId, TableId};
+use strata_node::host::Event;
+use strata_node_api::{Answer, Member, MemberChange, MemberRole, NodeAddress, Order, OrderKind, RefusalClass, ShardReport, ShardRole};
+
+const CLUSTER: &str = "simulated";
+const INCARNATION: IncarnationId = IncarnationId(7);
+const TABLE: TableId = TableId(0);
+
+/// How long an answer is waited for until the order is given again, in microseconds.
+const ANSWER_PATIENCE: u64 = SECOND / 2;
+
+/// An order under way.
+struct Asked {
+    ticket: u64,
+    since: u64,
+}
+
+/// What the hand wants of one node.
+#[derive(Default)]
+struct Desk {
+    todo: VecDeque<OrderKind>,
+    asked: Option<Asked>,
+}
+
+/// A node whose disk was lost.
+struct Replacement {
+    node: usize,
+    old: StoreId,
+}
+
+/// The operator's part.
+#[derive(Default)]
+pub(super) struct Hand {
+    pub(super) shards: Vec<(ShardId, SlotRange)>,
+    desks: Vec<Desk>,
+    next_ticket: u64,
+    /// The highest member id ever used.
+    taken: BTreeMap<ShardId, u64>,
+    replacement: Option<Replacement>,
+}
+
+impl Hand {
+    /// Whether everything it wants is done.
+    pub(super) fn is_idle(&self) -> bool {
+        self.desks.iter().all(|desk| desk.todo.is_empty()) && self.replacement.is_none()
+    }
+
+    /// Whether it has founded the cluster.
+    pub(super) fn may_replace(&self) -> bool {
+        self.is_idle()
+    }
+}
+
+impl Simulation {
+    /// Plans the founding of the cluster.
+    pub(super) fn found(&mut self) {
+        let slots = SlotRange::split_evenly(self.options.shards);
+        let id = |ordinal: usize| ShardId::derive(INCARNATION.0, TABLE.0, ordinal as u32);
+        self.hand.shards = slots.into_iter().enumerate().map(|(ordinal, slots)| (id(ordinal), slots)).collect();
+        let directory = self.directory();
+        let mut desks: Vec<Desk> = self.nodes.iter().map(|_| Desk::default()).collect();
+        for desk in &mut desks {
+            desk.todo.extend([OrderKind::Join, OrderKind::Directory { nodes: directory.clone() }]);
+        }
+        for (ordinal, (shard, slots)) in self.hand.shards.iter().enumerate() {
+            let nodes: Vec<usize> = (0..self.options.replicas).map(|nth| (ordinal + nth) % self.nodes.len()).collect();
+            let place = |(nth, node): (usize, &usize)| voter(PeerId(nth as u64 + 1), self.nodes[*node].store());
+            let members: Vec<Member> = nodes.iter().enumerate().map(place).collect();
+            for node in nodes {
+                let order = OrderKind::CreateShard { shard: *shard, table: TABLE, slots: *slots, members: members.clone() };
+                desks[node].todo.push_back(order);
+            }
+            self.hand.taken.insert(*shard, members.len() as u64);
+        }
+        self.hand.desks = desks;
+    }
+
+    fn directory(&self) -> Vec<NodeAddress> {
+        let address = |node: &super::node::Node| NodeAddress {
+            store: node.store(),
+            zone: String::new(),
+            peer: String::new(),
+            client_host: String::new(),
+            plain_port: 1,
+            cluster_port: 2,
+        };
+        self.nodes.iter().map(address).collect()
+    }
+
+    /// Gives every node the order that is due, again where no answer came.
+    pub(super) fn hand_steps(&mut self) {
+        let now = self.queue.now();
+        for node in 0..self.nodes.len() {
+            let desk = &self.hand.desks[node];
+            let is_waiting = desk.asked.as_ref().is_some_and(|asked| now < asked.since + ANSWER_PATIENCE);
+            if !is_waiting && let Some(order) = desk.todo.front().cloned() {
+                let ticket = self.order(node, order);
+                self.hand.desks[node].asked = Some(Asked { ticket, since: now });
+            }
+        }
+        self.step_replacement();
+        let pause = self.draws.u64(20 * MILLI..150 * MILLI);
+        self.queue.after(pause, Action::Hand);
+    }
+
+    /// Gives an order once; the answer comes back under the ticket.
+    fn order(&mut self, node: usize, order: OrderKind) -> u64 {
+        self.hand.next_ticket += 1;
+        let ticket = self.hand.next_ticket;
+        let order =
+            Order { epoch: Epoch(1), cluster: CLUSTER.to_owned(), incarnation: INCARNATION, store: self.nodes[node].store(), order };
+        let life = self.nodes[node].life;
+        let delay = self.draws.u64(MILLI..20 * MILLI);
+        self.queue.after(delay, Action::Arrive { node, life, event: Event::Order { order, ticket } });
+        ticket
+    }
+
+    /// A node answers an order.
+    pub(super) fn order_answered(&mut self, node: usize, ticket: u64, answer: Answer) {
+        let desk = &mut self.hand.desks[node];
+        if desk.asked.as_ref().is_none_or(|asked| asked.ticket != ticket) {
+            return;
+        }
+        match answer {
+            Answer::Done => {
+                desk.asked = None;
+                desk.todo.pop_front();
+            }
+            Answer::Accepted | Answer::Refused { class: RefusalClass::NotReady, .. } => {}
+            Answer::Refused { class, message } => {
+                let order = desk.todo.front().cloned();
+                self.breaks(format!("node {node} refused {order:?} with {class}: {message}"));
+            }
+        }
+    }
+
+    /// Asks a random leader to give a shard to a random member, or a random node to give all away for a while.
+    pub(super) fn move_leaders(&mut self) {
+        let node = self.draws.usize(..self.nodes.len());
+        if self.draws.u8(..3) == 0 {
+            let for_millis = self.draws.u64(..1_500);
+            self.order(node, OrderKind::EvictLeaders { for_millis });
+        } else if let Some((shard, _)) = self.draws.choice(self.hand.shards.clone())
+            && let Some((leader, report)) = self.leader(shard)
+            && let Some(to) = self.draws.choice(report.members)
+        {
+            self.order(leader, OrderKind::TransferLeader { shard, to: to.peer });
+        }
+    }
+
+    /// The newest leader of a shard that serves, and what it says of itself.
+    pub(super) fn leader(&self, shard: ShardId) -> Option<(usize, ShardReport)> {
+        let reports = self.nodes.iter().enumerate().filter_map(|(node, at)| {
+            let replica = at.host.as_ref()?.report().shards.into_iter().find(|replica| replica.shard == shard)?;
+            (replica.role == ShardRole::Leader).then_some((node, replica))
+        });
+        reports.max_by_key(|(_, replica)| replica.term)
+    }
+
+    /// A node's disk is lost: it comes back with an empty one, as another store.
+    pub(super) fn lose_disk(&mut self, node: usize) {
+        self.crash(node);
+        let old = self.nodes[node].store();
+        let new = StoreId(old.0 + 100);
+        self.nodes[node].disk = Disk::empty(new);
+        self.hand.replacement = Some(Replacement { node, old });
+        let directory = self.directory();
+        for (other, desk) in self.hand.desks.iter_mut().enumerate() {
+            if other == node {
+                *desk = Desk { todo: VecDeque::from([OrderKind::Join]), asked: None };
+            }
+            desk.todo.push_back(OrderKind::Directory { nodes: directory.clone() });
+        }
+    }
+
+    /// Brings every shard one step nearer to having the new store in the place of the old one.
+    fn step_replacement(&mut self) {
+        let Some(Replacement { node, old }) = self.hand.replacement else { return };
+        let new = self.nodes[node].store();
+        let mut is_done = self.hand.desks.iter().all(|desk| desk.todo.is_empty());
+        for (shard, _) in self.hand.shards.clone() {
+            let Some((leader, report)) = self.leader(shard) else {
+                is_done = false;
+                continue;
+            };
+            let Some(changes) = self.next_change(shard, &report, old, new) else { continue };
+            is_done = false;
+            if !changes.is_empty() {
+                self.order(leader, OrderKind::ChangeMembers { shard, shard_epoch: report.shard_epoch, changes });
+            }
+        }
+        if is_done {
+            self.hand.replacement = None;
+        }
+    }
+
+    /// The next change of a shard's members; empty while the last one is under way, `None` when there is nothing to do.
+    fn next_change(&mut self, shard: ShardId, report: &ShardReport, old: StoreId, new: StoreId) -> Option<Vec<MemberChange>> {
+        let leaving = report.members.iter().find(|member| member.store == old);
+        let coming = report.members.iter().find(|member| member.store == new);
+        match (leaving, coming) {
+            _ if report.is_joint => Some(Vec::new()),
+            (None, _) => None,
+            (Some(_), None) => {
+                let taken = self.hand.taken.entry(shard).or_default();
+                *taken += 1;
+                let member = Member { peer: PeerId(*taken), store: new, role: MemberRole::Learner };
+                Some(vec![MemberChange::Put { member }])
+            }
+            (Some(leaving), Some(coming)) => {
+                let progress = report.progress.iter().find(|progress| progress.peer == coming.peer);
+                let has_caught_up = progress.is_some_and(|progress| progress.matched >= report.committed && !progress.in_snapshot);
+                let changes = || vec![MemberChange::Put { member: voter(coming.peer, new) }, MemberChange::Remove { peer: leaving.peer }];
+                Some(if has_caught_up { changes() } else { Vec::new() })
+            }
+        }
+    }
+}
+
+fn voter(peer: PeerId, store: StoreId) -> Member {
+    Member { peer, store, role: MemberRole::Voter }
+}

@@ -1,0 +1,118 @@
+//! A node: a host, the disk below it, and a clock that may be wrong.
+
+use super::{
+    options::Options,
+    queue::{MILLI, Token},
+};
+use fastrand::Rng;
+use std::{collections::VecDeque, sync::Arc};
+use strata_base::StoreId;
+use strata_engine::{
+    EngineError,
+    identity::Identity,
+    log::{LogBatch, LogStore, MemoryLogStore},
+    tablet::MemoryTabletStore,
+};
+use strata_node::{
+    clock::Moment,
+    host::{Event, Host, HostSettings, Stores},
+    routes::RouteTable,
+};
+
+/// The length of a tick, in milliseconds.
+pub(super) const TICK_MILLIS: u64 = 50;
+
+/// Where the true time of the simulation begins, in milliseconds since the Unix epoch.
+pub(super) const EPOCH_MILLIS: u64 = 1_700_000_000_000;
+
+/// What survives a crash, less what was not synced.
+pub(super) struct Disk {
+    pub(super) log: Arc<MemoryLogStore>,
+    pub(super) tablets: Arc<MemoryTabletStore>,
+    pub(super) identity: Identity,
+}
+
+impl Disk {
+    pub(super) fn empty(store: StoreId) -> Disk {
+        Disk { log: Arc::default(), tablets: Arc::default(), identity: Identity::new(store) }
+    }
+}
+
+/// A node.
+pub(super) struct Node {
+    pub(super) disk: Disk,
+    pub(super) host: Option<Host<Token>>,
+    /// Grows at every crash and at every start.
+    pub(super) life: u64,
+    pub(super) inbox: Vec<Event<Token>>,
+    pub(super) is_turn_due: bool,
+    /// Appends handed to the disk and not yet written.
+    pub(super) writes: VecDeque<(u64, LogBatch)>,
+    /// When the disk has written all of them, in microseconds.
+    pub(super) disk_free_at: u64,
+    /// What its wall clock shows less the true time, in milliseconds.
+    pub(super) skew_ms: i64,
+    /// Until when it does nothing at all, in microseconds.
+    pub(super) stalled_until: u64,
+    /// Until when its disk is slow, in microseconds.
+    pub(super) slow_until: u64,
+    /// What its connections were last told of leaders.
+    pub(super) routes: Arc<RouteTable>,
+    boot_ms: u64,
+}
+
+impl Node {
+    pub(super) fn new(store: StoreId, boot_ms: u64) -> Node {
+        Node {
+            disk: Disk::empty(store),
+            host: None,
+            life: 0,
+            inbox: Vec::new(),
+            is_turn_due: false,
+            writes: VecDeque::new(),
+            disk_free_at: 0,
+            skew_ms: 0,
+            stalled_until: 0,
+            slow_until: 0,
+            routes: Arc::default(),
+            boot_ms,
+        }
+    }
+
+    pub(super) fn store(&self) -> StoreId {
+        self.disk.identity.store
+    }
+
+    /// What its clocks show.
+    pub(super) fn moment(&self, now: u64) -> Moment {
+        let wall_ms = (EPOCH_MILLIS + now / MILLI).saturating_add_signed(self.skew_ms);
+        Moment { monotonic_ms: self.boot_ms + now / MILLI, wall_ms }
+    }
+
+    /// Starts the process on its disk.
+    pub(super) fn start(&mut self, options: &Options, seed: u64, now: u64) -> Result<(), EngineError> {
+        let settings =
+            HostSettings { seed, tick_millis: TICK_MILLIS, log_bytes: options.log_bytes, disk_reserve_bytes: 0, zone: String::new() };
+        let stores = Stores { log: self.disk.log.clone(), tablets: self.disk.tablets.clone(), identity: self.disk.identity.clone() };
+        self.host = Some(Host::new(settings, stores, self.moment(now))?);
+        self.life += 1;
+        Ok(())
+    }
+
+    /// Ends the process, and forgets what the disk did not promise to keep. Appends under way may have reached the disk, in their order.
+    pub(super) fn crash(&mut self, draws: &mut Rng, is_forgetful: bool) {
+        self.host = None;
+        self.life += 1;
+        self.inbox.clear();
+        self.is_turn_due = false;
+        self.stalled_until = 0;
+        let written = draws.usize(..=self.writes.len());
+        for (_, batch) in self.writes.drain(..).take(written) {
+            self.disk.log.write(batch).unwrap_or_else(|error| unreachable!("a log in memory does not fail: {error}"));
+        }
+        let unsynced = self.disk.log.unsynced();
+        let kept = if is_forgetful { unsynced.saturating_sub(draws.usize(1..5)) } else { draws.usize(..=unsynced) };
+        self.disk.log.crash(kept);
+        self.disk.tablets.crash();
+    }
+}

@@ -1,0 +1,101 @@
+//! What a seed chooses before anything happens: the size of the cluster, its budgets, and which kinds of trouble it meets (a swarm: each seed
+//! has some of them, so that no kind always hides another).
+
+use super::queue::{MILLI, SECOND};
+use fastrand::Rng;
+
+/// A mistake put into the simulated world on purpose, to see that the checks notice it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    /// The disk says that an append is durable, and a crash takes it all the same.
+    ForgetfulLog,
+    /// Now and then a command reaches the node twice.
+    CommandsTwice,
+    /// A client takes "not done" for "done".
+    RefusalsBelieved,
+    /// One replica gets a record that the others do not have.
+    StrayRecord,
+    /// Reads are answered by a follower's tablet.
+    StaleReads,
+}
+
+/// What a seed chose.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) nodes: usize,
+    pub(super) replicas: usize,
+    pub(super) shards: u16,
+    pub(super) clients: usize,
+    pub(super) log_bytes: u64,
+    /// How long things break, in microseconds.
+    pub(super) faults_micros: u64,
+    /// The mean time between two faults, in microseconds.
+    pub(super) calm_micros: u64,
+    pub(super) crashes: bool,
+    pub(super) whole_crashes: bool,
+    pub(super) cuts: bool,
+    pub(super) loss: bool,
+    pub(super) delays: bool,
+    pub(super) slow_disks: bool,
+    pub(super) stalls: bool,
+    pub(super) transfers: bool,
+    pub(super) replacement: bool,
+    pub(super) abandons: bool,
+    /// The furthest that a minority's clocks are off, in milliseconds.
+    pub(super) skew_ms: i64,
+    /// Whether clocks stay wrong after the faults have ended.
+    pub(super) skew_stays: bool,
+    /// Where clocks are wildly wrong and deadlines are judged, trouble meets only this node: two of three clocks must be right and heard.
+    pub(super) only_victim: Option<usize>,
+    /// Whether the time of the cluster is bounded by the true one, so that short times to live may be judged.
+    pub(super) time_is_sound: bool,
+    pub(super) planted: Option<Planted>,
+}
+
+impl Options {
+    pub(super) fn draw(draws: &mut Rng) -> Options {
+        let nodes = if draws.u8(..4) == 0 { 5 } else { 3 };
+        let replicas = if nodes == 5 && draws.bool() { 5 } else { 3 };
+        let mut often = |percent: u8| draws.u8(..100) < percent;
+        let (is_small, is_skewed, is_wild) = (often(50), often(40), often(50));
+        let mut options = Options {
+            nodes,
+            replicas,
+            shards: 1,
+            clients: 3,
+            log_bytes: if is_small { 12 << 10 } else { 64 << 20 },
+            faults_micros: 6 * SECOND,
+            calm_micros: 500 * MILLI,
+            crashes: often(70),
+            whole_crashes: often(30),
+            cuts: often(60),
+            loss: often(50),
+            delays: often(50),
+            slow_disks: often(40),
+            stalls: often(40),
+            transfers: often(60),
+            replacement: often(35),
+            abandons: often(40),
+            skew_ms: 0,
+            skew_stays: often(50),
+            only_victim: None,
+            time_is_sound: true,
+            planted: None,
+        };
+        let keeps_time = often(50);
+        options.shards = draws.u16(1..=4);
+        options.clients = draws.usize(2..=5);
+        options.faults_micros = draws.u64(4..=10) * SECOND;
+        options.calm_micros = draws.u64(100..=900) * MILLI;
+        if is_skewed {
+            options.skew_ms = if is_wild { draws.choice([700, 3_000, 100_000, 3_600_000]).unwrap_or(700) } else { 450 };
+        }
+        if is_skewed && is_wild {
+            options.time_is_sound = keeps_time;
+            if keeps_time {
+                (options.only_victim, options.whole_crashes, options.replacement) = (Some(draws.usize(..nodes)), false, false);
+            }
+        }
+        options
+    }
+}
