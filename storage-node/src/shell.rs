@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod connection;
+pub mod deadline;
 pub mod driver;
 pub mod forward;
 pub mod node;
@@ -18,7 +19,6 @@ pub mod wire;
 /// Generated from `proto/peer.proto`.
 #[expect(
     missing_docs,
-    clippy::all,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     reason = "generated code is documented in its source"

@@ -48,10 +48,11 @@ fn start(binary: &PathBuf) -> Gateway {
         .stderr(Stdio::null())
         .spawn()
         .expect("the gateway starts");
+    let gateway = Gateway { process, address: free, _folder: folder };
     for _ in 0..500 {
         // Each attempt takes its time-out on a port that drops, and is refused at once on one that is closed.
         if TcpStream::connect_timeout(&free, Duration::from_millis(200)).is_ok() {
-            return Gateway { process, address: free, _folder: folder };
+            return gateway;
         }
         let (_never, silence) = std::sync::mpsc::sync_channel::<()>(0);
         let _timed_out = silence.recv_timeout(Duration::from_millis(20));

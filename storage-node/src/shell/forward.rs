@@ -4,6 +4,7 @@
 //! reads had no effect.
 
 use super::{
+    deadline,
     driver::{HostHandle, Token},
     peer_client::{CONNECT, offer_command},
     proto::{ForwardReply, ForwardRequest, peer_client::PeerClient},
@@ -82,7 +83,7 @@ impl ForwardLink {
         let request = ForwardRequest { id: self.next, to: self.to.0, shard: shard.0, is_beside_queue, arguments };
         match self.sender.try_send(request) {
             Ok(()) => {
-                let deadline = Instant::now() + Duration::from_millis(limits::COMMAND_DEADLINE_MILLIS) + GRACE;
+                let deadline = deadline::after(Duration::from_millis(limits::COMMAND_DEADLINE_MILLIS) + GRACE);
                 self.waiting.insert(self.next, Waiting { token, is_write, deadline });
             }
             Err(_) => drop(token.send(Outcome::NotDone(NotDone::Busy))),

@@ -1,6 +1,7 @@
 //! The way to other nodes: one link for each, with a connection for messages, one for forwarded commands and one for snapshots.
 
 use super::{
+    deadline,
     driver::{HostHandle, Input, Token},
     forward::{self, ForwardJob},
     proto::{Envelope, peer_client::PeerClient},
@@ -19,12 +20,7 @@ use std::{
     time::Duration,
 };
 use strata_base::StoreId;
-use tokio::{
-    runtime::Handle,
-    sync::mpsc,
-    task::JoinSet,
-    time::{Instant, timeout_at},
-};
+use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
@@ -171,7 +167,7 @@ async fn deliver(peers: Peers, to: StoreId, mut client: PeerClient<Channel>, mut
             // A host that is busy learns it from the silence.
             let _ = host.offer(Input::Event(Event::Unreachable(to)));
         }
-        let retry_at = Instant::now() + RETRY;
+        let retry_at = deadline::after(RETRY);
         while let Ok(message) = timeout_at(retry_at, outgoing.recv()).await {
             if message.is_none() {
                 return;

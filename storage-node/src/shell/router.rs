@@ -4,6 +4,7 @@
 //! that may have had an effect is never tried again.
 
 use super::{
+    deadline,
     driver::{HostHandle, Token},
     forward::ForwardJob,
     peer_client::{Peers, offer_command},
@@ -81,7 +82,7 @@ impl Router {
         drop(routes);
         let (token, outcome) = oneshot::channel();
         self.give(&target, call.clone(), is_beside_queue(target.shard), token);
-        Some(Begun { outcome, target, deadline: deadline() })
+        Some(Begun { outcome, target, deadline: command_deadline() })
     }
 
     /// Ends what was begun; what had no effect goes the long way.
@@ -95,7 +96,7 @@ impl Router {
 
     /// The long way: any call, to any node.
     pub async fn route(&self, port: Port, call: Call) -> Reply {
-        let deadline = deadline();
+        let deadline = command_deadline();
         match call.spec.run {
             Run::Keyed { .. } => self.route_keyed(port, call, deadline).await,
             Run::EveryShard { .. } => self.route_everywhere(port, call, deadline).await,
@@ -215,12 +216,12 @@ impl Router {
                     outcome => return to_reply(outcome),
                 }
             }
-            if Instant::now() >= deadline {
+            if deadline::has_come(deadline) {
                 return overdue(port, why);
             }
             let mut routes = self.host.routes.clone();
             // Either is a reason to try again.
-            let _ = timeout_at(deadline.min(Instant::now() + HOLD), routes.changed()).await;
+            let _ = timeout_at(deadline.min(deadline::after(HOLD)), routes.changed()).await;
         }
     }
 
@@ -260,8 +261,8 @@ impl Router {
     }
 }
 
-fn deadline() -> Instant {
-    Instant::now() + Duration::from_millis(limits::COMMAND_DEADLINE_MILLIS)
+fn command_deadline() -> Instant {
+    deadline::after(Duration::from_millis(limits::COMMAND_DEADLINE_MILLIS))
 }
 
 fn to_reply(outcome: Outcome) -> Reply {
