@@ -216,12 +216,16 @@ async fn get(client: &Client, bucket: &str, key: String, range: Range, what: &st
         Range::From { offset, length } => Some(format!("bytes={offset}-{}", offset.saturating_add(length).saturating_sub(1))),
         Range::Last(length) => Some(format!("bytes=-{length}")),
     };
-    let output = match client.get_object().bucket(bucket).key(key).set_range(header).send().await {
+    let output = match client.get_object().bucket(bucket).key(&key).set_range(header).send().await {
         Ok(output) => output,
-        // Nothing lies in the range: the object ends before it, or is empty.
+        // Nothing lies in the range: the object ends before it, or is empty. Not every store says then how long it is.
         Err(error) if error.raw_response().is_some_and(|raw| raw.status().as_u16() == 416) => {
             let total = error.raw_response().and_then(|raw| raw.headers().get("content-range")).and_then(total_of);
-            return Ok(Response::Bytes { bytes: Bytes::new(), size: total.unwrap_or(0) });
+            let size = match total {
+                Some(total) => total,
+                None => head(client, bucket, key, what).await?,
+            };
+            return Ok(Response::Bytes { bytes: Bytes::new(), size });
         }
         Err(error) => return Err(classify(&error, what)),
     };
@@ -236,6 +240,12 @@ async fn get(client: &Client, bucket: &str, key: String, range: Range, what: &st
         return Err(ObjectError::new(ErrorClass::Unreachable, format!("{what}: the answer broke off after {} bytes", bytes.len())));
     }
     Ok(Response::Bytes { size: size.unwrap_or(bytes.len() as u64), bytes })
+}
+
+/// The size of an object that is known to be there.
+async fn head(client: &Client, bucket: &str, key: String, what: &str) -> Result<u64, ObjectError> {
+    let output = client.head_object().bucket(bucket).key(key).send().await.map_err(|error| classify(&error, what))?;
+    output.content_length().and_then(|length| u64::try_from(length).ok()).ok_or_else(|| not_s3(what))
 }
 
 /// The size of the whole object, and that of the answer.

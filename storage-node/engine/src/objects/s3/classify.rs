@@ -33,7 +33,7 @@ where
     ObjectError::new(class, message.trim_end())
 }
 
-/// By the code of the store's answer, or by its status where it has none.
+/// By the code of the store's answer, or by its status where it has none. `XAdminUserNotFound` is what versitygw says of an unknown key.
 fn of_service(code: Option<&str>, status: u16) -> ErrorClass {
     let by_code = match code.unwrap_or_default() {
         "AccessDenied"
@@ -47,7 +47,8 @@ fn of_service(code: Option<&str>, status: u16) -> ErrorClass {
         | "Forbidden"
         | "InvalidSecurity"
         | "NotSignedUp"
-        | "MissingAuthenticationToken" => Some(ErrorClass::AccessDenied),
+        | "MissingAuthenticationToken"
+        | "XAdminUserNotFound" => Some(ErrorClass::AccessDenied),
         "NoSuchBucket" => Some(ErrorClass::NoSuchBucket),
         "NoSuchKey" | "NoSuchUpload" => Some(ErrorClass::NotFound),
         "RequestTimeTooSkewed" | "RequestExpired" | "RequestNotYetValid" => Some(ErrorClass::ClockSkew),
@@ -134,6 +135,7 @@ mod tests {
             (Some("SignatureDoesNotMatch"), 403, ErrorClass::AccessDenied),
             (None, 403, ErrorClass::AccessDenied),
             (Some("SomethingNew"), 403, ErrorClass::AccessDenied),
+            (Some("XAdminUserNotFound"), 404, ErrorClass::AccessDenied),
             (Some("RequestTimeTooSkewed"), 403, ErrorClass::ClockSkew),
             (Some("SlowDown"), 503, ErrorClass::Throttled),
             (None, 503, ErrorClass::Throttled),
