@@ -38,6 +38,8 @@ pub struct Config {
     /// The failure domain that the node lies in, as placement knows it. Default: `default`.
     #[serde(default = "default_zone")]
     pub zone: String,
+    /// The cluster that the node is for, by its UUID: a disk of another one is refused at the start. Default: none, any disk is served.
+    pub cluster: Option<String>,
     /// Where the node listens.
     #[serde(default)]
     pub listen: Listen,
@@ -70,7 +72,7 @@ pub struct Listen {
     pub status: SocketAddr,
 }
 
-/// Files in PEM. They are read again when they change, so rotation needs no restart.
+/// Files in PEM, read at the start.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tls {
@@ -168,6 +170,15 @@ impl Config {
         Ok(config)
     }
 
+    /// Why a disk that belongs to `owner` is not for this node.
+    pub fn refuse_disk_of(&self, owner: &str) -> Option<String> {
+        let wanted = self.cluster.as_deref().filter(|wanted| *wanted != owner)?;
+        let disk = self.data_dir.display();
+        Some(format!(
+            "the disk at {disk} belongs to cluster {owner}, this node is for {wanted}: mount the right volume; nothing was touched"
+        ))
+    }
+
     fn check(&self) -> Result<(), String> {
         if !(5..=1_000).contains(&self.raft.tick_millis) {
             return Err(format!("raft.tick_millis is {}: choose between 5 and 1000 milliseconds", self.raft.tick_millis));
@@ -183,6 +194,7 @@ impl Config {
 const OVERRIDES: &[(&str, &str)] = &[
     ("DATA_DIR", "data_dir"),
     ("ZONE", "zone"),
+    ("CLUSTER", "cluster"),
     ("LISTEN_PLAIN", "listen.plain"),
     ("LISTEN_CLUSTER", "listen.cluster"),
     ("LISTEN_PEER", "listen.peer"),
@@ -239,6 +251,15 @@ mod tests {
     fn a_variable_overrides_the_file() {
         let config = parse(MINIMAL, &[("STRATA_LIMITS_CONNECTIONS", "7"), ("STRATA_ZONE", "b"), ("PATH", "/bin")]).expect("valid");
         assert_eq!((config.limits.connections, config.zone.as_str()), (7, "b"));
+    }
+
+    #[test]
+    fn a_disk_of_another_cluster_is_refused_in_one_sentence() {
+        let config = parse(MINIMAL, &[("STRATA_CLUSTER", "orders")]).expect("valid");
+        assert_eq!(config.refuse_disk_of("orders"), None);
+        let refusal = config.refuse_disk_of("carts").expect("must be refused");
+        assert!(refusal.contains("/data") && refusal.contains("carts") && refusal.contains("orders"), "{refusal}");
+        assert_eq!(parse(MINIMAL, &[]).expect("valid").refuse_disk_of("carts"), None, "who names no cluster takes any disk");
     }
 
     #[test]

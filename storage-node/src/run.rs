@@ -89,7 +89,7 @@ async fn serve(config: Config, config_file: &Path) -> Result<(), Failure> {
     let certificates = Certificates::load(&config.tls)?;
     let (api_tls, peer_tls) = (certificates.rustls_server()?, certificates.tonic_server());
     let clock = SystemClock::start();
-    let identity = open_identity(&config.data_dir, clock)?;
+    let identity = open_identity(&config, clock)?;
     let password = read_password(&config)?;
     let listeners = Listeners::bind(&config).await?;
     let ports = (listeners.plain.local_addr()?.port(), listeners.cluster.local_addr()?.port());
@@ -149,10 +149,12 @@ async fn until_the_end(mut tasks: JoinSet<Result<(), Failure>>, fatal: oneshot::
     Ok(())
 }
 
-fn open_identity(data_dir: &Path, clock: SystemClock) -> Result<Identity, Failure> {
+fn open_identity(config: &Config, clock: SystemClock) -> Result<Identity, Failure> {
+    let data_dir = &config.data_dir;
     std::fs::create_dir_all(data_dir).map_err(|error| format!("cannot create data_dir {}: {error}", data_dir.display()))?;
     if let Some(identity) = Identity::load(data_dir)? {
-        return Ok(identity);
+        let refusal = identity.membership.as_ref().and_then(|membership| config.refuse_disk_of(&membership.cluster));
+        return refusal.map_or(Ok(identity), |refusal| Err(refusal.into()));
     }
     let identity = Identity::new(StoreId(seed(clock).max(1)));
     identity.store(data_dir)?;
