@@ -64,13 +64,13 @@ impl NodeProcess {
         binary: &Path,
         directory: PathBuf,
         ports: NodePorts,
-        zone: &str,
+        (cluster, zone): (&str, &str),
         tls: (&Path, &Identity),
         settings: &Settings,
     ) -> Result<NodeProcess, Failure> {
         let (authority, identity) = tls;
         let text = format!(
-            "data_dir = {data:?}\nzone = {zone:?}\n\n\
+            "data_dir = {data:?}\ncluster = {cluster:?}\nzone = {zone:?}\n\n\
              [listen]\nplain = \"127.0.0.1:{}\"\ncluster = \"127.0.0.1:{}\"\npeer = \"127.0.0.1:{}\"\n\
              api = \"127.0.0.1:{}\"\nstatus = \"127.0.0.1:{}\"\n\n\
              [tls]\nca = {authority:?}\ncertificate = {:?}\nkey = {:?}\n\n\

@@ -87,18 +87,16 @@ impl ProcessCluster {
         let authority = Authority::create(directory.path())?;
         let client = NodeClient::new(authority.certificate(), &authority.sign("operator")?).map_err(Failure::of("make a client"))?;
         let mut ports = Ports::reserve(seed)?;
+        let cluster = format!("00000000-0000-4000-8000-{:012x}", seed & 0xffff_ffff_ffff);
         let mut nodes = Vec::with_capacity(options.nodes);
         for index in 0..options.nodes {
             let identity = authority.sign(&format!("node-{index}"))?;
             let folder = directory.path().join(format!("node-{index}"));
             let tls = (authority.certificate(), &identity);
-            nodes.push(NodeProcess::prepare(&binary, folder, NodePorts::take(&mut ports), &zone(index), tls, &options.settings)?);
+            let zone = zone(index);
+            nodes.push(NodeProcess::prepare(&binary, folder, NodePorts::take(&mut ports), (&cluster, &zone), tls, &options.settings)?);
         }
-        let identity = ClusterIdentity {
-            cluster: format!("00000000-0000-4000-8000-{:012x}", seed & 0xffff_ffff_ffff),
-            incarnation: IncarnationId(seed | 1),
-            epoch: Epoch(1),
-        };
+        let identity = ClusterIdentity { cluster, incarnation: IncarnationId(seed | 1), epoch: Epoch(1) };
         let mut cluster = ProcessCluster { nodes, stores: Vec::new(), client, authority, options, identity, directory, _ports: ports };
         cluster.restart_all().await?;
         for index in cluster.indexes() {
@@ -200,6 +198,11 @@ impl ProcessCluster {
     /// Starts the node's process, which must not run, without waiting for it.
     pub fn launch(&mut self, index: usize) -> Result<(), Failure> {
         self.nodes[index].start()
+    }
+
+    /// The end of what a node said in all its lives.
+    pub fn last_words(&self, index: usize) -> String {
+        self.nodes[index].last_words()
     }
 
     /// Ends the node if it runs, starts it, and waits for its report.
