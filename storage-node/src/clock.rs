@@ -45,7 +45,7 @@ impl ClusterClock {
         self.heard.insert(from, (wall_ms as i64 - self.unslewed(now), now.monotonic_ms));
     }
 
-    /// Milliseconds since the Unix epoch, never going back.
+    /// Milliseconds since the Unix epoch, never going back but by [`ClusterClock::step`].
     pub fn now_ms(&mut self, now: Moment) -> u64 {
         let elapsed = now.monotonic_ms.saturating_sub(self.slewed_at);
         if elapsed >= SLEW_DIVISOR {
@@ -62,9 +62,26 @@ impl ClusterClock {
         self.own(now) - self.median(now)
     }
 
-    /// Whether the node may lead.
+    /// Whether the node may lead: neither its wall clock nor its shards' time is far from the median. (They differ in a node that started with
+    /// a wrong clock which was mended since.)
     pub fn is_trustworthy(&self, now: Moment) -> bool {
-        self.skew_ms(now).abs() <= limits::CLOCK_SKEW_MILLIS_MAX
+        self.skew_ms(now).abs() <= limits::CLOCK_SKEW_MILLIS_MAX && !self.is_far(now)
+    }
+
+    /// For a node that leads nothing: time that is far from the median is set, since slewing would take ten times as long as it is off.
+    pub fn step(&mut self, now: Moment) {
+        if self.is_far(now) {
+            (self.offset_ms, self.slewed_at, self.last_ms) = (self.median(now), now.monotonic_ms, 0);
+        }
+    }
+
+    /// How many other nodes were heard of late.
+    pub fn heard(&self, now: Moment) -> usize {
+        self.heard.values().filter(|(_, at)| now.monotonic_ms.saturating_sub(*at) <= SAMPLE_AGE_MILLIS_MAX).count()
+    }
+
+    fn is_far(&self, now: Moment) -> bool {
+        (self.median(now) - self.offset_ms).abs() > limits::CLOCK_SKEW_MILLIS_MAX
     }
 
     fn unslewed(&self, now: Moment) -> i64 {
@@ -117,6 +134,19 @@ mod tests {
             assert!(now >= START.wall_ms + millis, "time goes on");
         }
         assert_eq!(clock.now_ms(later(60_000, 0)), START.wall_ms + 60_400);
+    }
+
+    #[test]
+    fn a_node_that_started_with_a_wrong_clock_leads_only_after_its_time_was_set() {
+        let mut clock = ClusterClock::new(later(0, 3_600_000));
+        for store in [1, 2] {
+            clock.hear(later(100, 0), StoreId(store), later(100, 0).wall_ms);
+        }
+        assert!(!clock.is_trustworthy(later(100, 3_600_000)), "its wall clock is wrong");
+        assert!(!clock.is_trustworthy(later(200, 0)), "its wall clock was mended, its shards' time is still an hour ahead");
+        clock.step(later(200, 0));
+        assert!(clock.is_trustworthy(later(200, 0)));
+        assert_eq!(clock.now_ms(later(300, 0)), START.wall_ms + 300);
     }
 
     #[test]

@@ -87,12 +87,16 @@ pub struct Host<T> {
 
     replicas: BTreeMap<ShardId, Replica<T>>,
     gone: BTreeMap<ShardId, PeerId>,
+    /// The last generation of tablets that were removed in this life, and whose files may still be there.
+    generations_gone: BTreeMap<ShardId, u64>,
     /// Replicas that may have something to say this turn.
     touched: Vec<ShardId>,
     heard: BTreeMap<StoreId, u64>,
     routes: RouteTable,
     routes_changed: bool,
     evicted_until_ms: u64,
+    /// Whether the clocks of a majority were heard in this life: until then the time is one node's guess, and nothing is evaluated by it.
+    is_time_known: bool,
 
     log_writes: u64,
     log_writes_done: u64,
@@ -125,11 +129,13 @@ impl<T> Host<T> {
             draws,
             replicas: BTreeMap::new(),
             gone: BTreeMap::new(),
+            generations_gone: BTreeMap::new(),
             touched: Vec::new(),
             heard: BTreeMap::new(),
             routes,
             routes_changed: true,
             evicted_until_ms: 0,
+            is_time_known: false,
             log_writes: 0,
             log_writes_done: 0,
             batch: LogBatch::default(),

@@ -18,11 +18,13 @@ use strata_e2e::{
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=40;
 
 /// Seeds that failed once, and what they showed.
-const KEPT: [(u64, &str); 4] = [
-    (66, "a passed barrier that waited for an entry, beside reads without one, made the host look at a replica for ever"),
-    (52, "a learner was installed, and campaigned before it had applied another entry"),
-    (100, "a member that missed its creation was installed by a snapshot, and campaigned at once"),
-    (227, "a member that had fallen behind a cut log was installed by a snapshot, and campaigned at once"),
+const KEPT: [(u64, &str); 6] = [
+    (1119, "old tablets were removed late, and with them a newer one that a snapshot had brought meanwhile"),
+    (1259, "a node that started with a clock an hour ahead led by that time once its clock was mended"),
+    (1530, "a snapshot that a crash had left without a record was taken for the newest tablet"),
+    (1911, "a member that lagged behind the addition of its new leader could not answer it, and never caught up"),
+    (2150, "likewise, and its log was cut"),
+    (2489, "a node that was given leadership just after its start, before it heard any clock, led by its own"),
 ];
 
 /// Seeds whose histories the checker outside judges.
@@ -65,18 +67,19 @@ fn a_new_seed_keeps_every_promise() -> Result<(), Failure> {
     let first = number("STRATA_SEED")?.unwrap_or(now);
     let count = number("STRATA_SEEDS")?.unwrap_or(1);
     say(format!("simulation: seed {first}"));
+    let mut failures = Vec::new();
     for nth in 0..count {
         let seed = first.wrapping_add(nth);
         match hold(seed, None) {
             Ok(played) if nth == 0 => say(format!("simulation: seed {seed} holds: {}", played.summary)),
             Ok(_) => {}
             Err(failure) => {
-                say(format!("simulation: seed {seed} fails"));
-                return Err(failure);
+                say(format!("simulation: seed {seed} fails: {failure}"));
+                failures.push(seed);
             }
         }
     }
-    Ok(())
+    Failure::unless(failures.is_empty(), || format!("these seeds fail: {failures:?}"))
 }
 
 #[test]
@@ -114,7 +117,7 @@ fn must_notice(planted: Planted, signs: &[&str]) -> Result<(), Failure> {
 
 #[test]
 fn a_disk_that_forgets_is_noticed() -> Result<(), Failure> {
-    must_notice(Planted::ForgetfulLog, &["its last acknowledged write is", "and should be at least"])
+    must_notice(Planted::ForgetfulLog, &["its last acknowledged write is", "and should be at least", "held Content"])
 }
 
 #[test]

@@ -94,8 +94,13 @@ pub trait TabletStore: Send + Sync {
     /// Takes over a tablet that was received as a snapshot, as the given generation. Survives a crash from here on.
     fn adopt(&self, shard: ShardId, generation: u64, tablet: &Arc<dyn Tablet>) -> Result<Arc<dyn Tablet>, EngineError>;
 
-    /// Removes all generations of a shard but `keep`. The tablets removed may still be read by whoever holds them.
+    /// Removes the generations of a shard before `keep`, or all of them. Newer ones stay, so that this may be done late. The tablets removed
+    /// may still be read by whoever holds them.
     fn retain(&self, shard: ShardId, keep: Option<u64>) -> Result<(), EngineError>;
+
+    /// Removes the generations of a shard after `last`: snapshots that were taken over, and whose record a crash took. Only while nothing of the
+    /// shard is open.
+    fn forget_after(&self, shard: ShardId, last: u64) -> Result<(), EngineError>;
 
     /// The shards that have files.
     fn shards(&self) -> Result<Vec<ShardId>, EngineError>;

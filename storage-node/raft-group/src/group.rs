@@ -361,12 +361,13 @@ impl<L: LogRead> RaftGroup<L> {
     }
 
     /// Takes the message that announced a snapshot, whose content is here and holds `last` (index and term): the sender took the files after it
-    /// wrote the message, so they may hold more than it says.
-    pub fn receive_snapshot(&mut self, bytes: &[u8], last: (u64, u64), configuration: &Configuration) {
-        let Ok(mut message) = RaftMessage::parse_from_bytes(bytes) else { return };
+    /// wrote the message, so they may hold more than it says. Whether the next ready will ask to install it.
+    pub fn receive_snapshot(&mut self, bytes: &[u8], last: (u64, u64), configuration: &Configuration) -> bool {
+        let Ok(mut message) = RaftMessage::parse_from_bytes(bytes) else { return false };
         if message.get_to() != self.node.raft.id || message.get_msg_type() != MessageType::MsgSnapshot {
-            return;
+            return false;
         }
+        let before = self.pending_snapshot();
         let metadata = message.mut_snapshot().mut_metadata();
         metadata.set_index(last.0);
         metadata.set_term(last.1);
@@ -374,6 +375,13 @@ impl<L: LogRead> RaftGroup<L> {
         // A snapshot that is behind what this member has is no error.
         let _ = self.node.step(message);
         self.redraw_timeout();
+        self.pending_snapshot() == Some(last) && before != Some(last)
+    }
+
+    /// The last entry of a snapshot that was taken and is not yet in a ready.
+    fn pending_snapshot(&self) -> Option<(u64, u64)> {
+        let snapshot = self.node.raft.raft_log.unstable.snapshot.as_ref()?;
+        Some((snapshot.get_metadata().get_index(), snapshot.get_metadata().get_term()))
     }
 
     /// Proposes an entry.

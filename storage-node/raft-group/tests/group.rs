@@ -102,7 +102,9 @@ fn a_member_that_was_just_installed_can_campaign_and_not_before() {
         snapshots.into_iter().next()
     });
     let snapshot = snapshot.expect("a member whose entries are cut gets a snapshot");
-    late.receive_snapshot(&snapshot.bytes, (cut, leader.term()), &leader.configuration().clone());
+    let configuration = leader.configuration().clone();
+    assert!(late.receive_snapshot(&snapshot.bytes, (cut, leader.term()), &configuration));
+    assert!(!late.receive_snapshot(&snapshot.bytes, (cut - 1, leader.term()), &configuration), "an older one does not take its place");
     let ready: Ready = late.ready();
     assert_eq!(ready.snapshot.map(|install| install.index), Some(cut));
     assert_eq!(campaigns(&mut late, 100), [] as [usize; 0], "nothing is durable yet");

@@ -97,9 +97,7 @@ impl<T> Host<T> {
             replica.overlay.clear();
             replica.must_drain = false;
         }
-        let is_held = replica.transfer.is_some() || replica.must_drain || replica.overlay.bytes() > limits::OVERLAY_BYTES_MAX;
-        let disk_is_busy = self.log_writes - self.log_writes_done >= limits::LOG_WRITES_IN_FLIGHT_MAX as u64;
-        if replica.queue.is_empty() || !replica.is_serving() || is_held || disk_is_busy {
+        if replica.queue.is_empty() || !self.may_evaluate(replica) {
             return;
         }
         let round = replica.overlay.begin_round();
@@ -117,11 +115,16 @@ impl<T> Host<T> {
         }
     }
 
+    /// Whether a round may begin now.
+    fn may_evaluate(&self, replica: &Replica<T>) -> bool {
+        let is_held = replica.transfer.is_some() || replica.must_drain || replica.overlay.bytes() > limits::OVERLAY_BYTES_MAX;
+        let disk_is_busy = self.log_writes - self.log_writes_done >= limits::LOG_WRITES_IN_FLIGHT_MAX as u64;
+        replica.is_serving() && self.is_time_known && !is_held && !disk_is_busy
+    }
+
     /// Removes keys whose time has come, as a round of its own; whether more are due than one round takes.
     pub(super) fn expire_due(&mut self, replica: &mut Replica<T>) -> bool {
-        let disk_is_busy = self.log_writes - self.log_writes_done >= limits::LOG_WRITES_IN_FLIGHT_MAX as u64;
-        let is_held = replica.transfer.is_some() || replica.must_drain || replica.overlay.bytes() > limits::OVERLAY_BYTES_MAX;
-        let Some(reader) = replica.reader().filter(|_| replica.is_serving() && !is_held && !disk_is_busy) else { return false };
+        let Some(reader) = replica.reader().filter(|_| self.may_evaluate(replica)) else { return false };
         let now_ms = self.now_ms();
         let hlc = replica.hlc.next(now_ms);
         let round = replica.overlay.begin_round();

@@ -198,11 +198,11 @@ pub enum Effect<T> {
     },
     /// Remove log files that are not needed; comes back as [`Event::Purged`].
     PurgeLog,
-    /// Remove all generations of a shard's tablet but one.
+    /// Remove old generations of a shard's tablet.
     RetainTablet {
         /// The shard.
         shard: ShardId,
-        /// The generation to keep.
+        /// Generations before this one go; all, where there is none.
         keep: Option<u64>,
     },
     /// Write the identity, durably, before any effect that follows.

@@ -28,15 +28,18 @@ impl<T> Host<T> {
         if replica.group.peer() != to || replica.stopped.is_some() {
             return;
         }
-        if replica.descriptor.is_none() {
+        let epoch = replica.descriptor.as_ref().map(|descriptor| descriptor.epoch);
+        if replica.descriptor.as_ref().is_none_or(|descriptor| descriptor.store_of(from).is_none()) {
+            // A member that was added after the last entry applied here may lead already, or ask for the vote that it needs.
             replica.correspondents.insert(from, from_store);
+            if let Some(epoch) = epoch
+                && peek::is_vote_request(bytes)
+            {
+                // Or it was removed, and does not know: it can tell by the epoch.
+                self.queue_message(from_store, PeerMessage::Gone { shard, peer: from, epoch });
+            }
         }
-        let stranger = replica.descriptor.as_ref().filter(|descriptor| descriptor.store_of(from).is_none());
-        if let Some(epoch) = stranger.map(|descriptor| descriptor.epoch)
-            && peek::is_vote_request(bytes)
-        {
-            return self.queue_message(from_store, PeerMessage::Gone { shard, peer: from, epoch });
-        }
+        let Some(replica) = self.replicas.get_mut(&shard) else { return };
         replica.last_heard_tick = self.tick;
         replica.group.receive(bytes);
         self.touch(shard);

@@ -13,6 +13,11 @@ use strata_engine::log::{LogState, ReplicaBatch};
 impl<T> Host<T> {
     pub(super) fn on_tick(&mut self) {
         self.tick += 1;
+        if !self.is_time_known || !self.replicas.values().any(|replica| replica.group.is_leader()) {
+            self.clock.step(self.now);
+        }
+        // Where nobody is heard for long, a wrong time is better than none.
+        self.is_time_known |= 2 * (self.clock.heard(self.now) + 1) > self.nodes.len() || self.tick > limits::UNHEARD_TICKS;
         let may_lead = self.clock.is_trustworthy(self.now);
         let shards: Vec<ShardId> = self.replicas.keys().copied().collect();
         for shard in shards {
@@ -170,7 +175,9 @@ impl<T> Host<T> {
         let cut_before = Some(replica.group.last_index() + 1);
         self.append(ReplicaBatch { shard, cut_before, entries: Vec::new(), states }, true);
         let write = self.next_write();
-        self.after_write.push((write, Effect::RetainTablet { shard, keep: None }));
+        // A member with a new id may be installed here before the old files are gone: its generations are later ones.
+        self.generations_gone.insert(shard, replica.generation);
+        self.after_write.push((write, Effect::RetainTablet { shard, keep: Some(replica.generation + 1) }));
         self.write_log();
     }
 }

@@ -22,8 +22,10 @@ impl<T> Host<T> {
         if descriptor.store_of(from).is_none() {
             return;
         }
-        replica.arrived = Some(tablet);
-        replica.group.receive_snapshot(bytes, (applied.index, applied.term), &descriptor.configuration());
+        // Raft may refuse it, and have taken another one in this very turn.
+        if replica.group.receive_snapshot(bytes, (applied.index, applied.term), &descriptor.configuration()) {
+            replica.arrived = Some(tablet);
+        }
         self.touch(shard);
     }
 
@@ -40,7 +42,7 @@ impl<T> Host<T> {
         let Some(arrived) = replica.arrived.take() else {
             return self.stop(replica, "Raft took a snapshot that never arrived".to_owned());
         };
-        let generation = replica.generation + 1;
+        let generation = 1 + replica.generation.max(self.generations_gone.get(&replica.shard).copied().unwrap_or(0));
         let adopted = self.stores.tablets.adopt(replica.shard, generation, &arrived);
         let state = adopted.and_then(|tablet| read_state(&tablet).map(|state| (tablet, state)));
         let (tablet, (applied, descriptor)) = match state {

@@ -19,6 +19,7 @@ impl<T> Host<T> {
                 }
                 ReplicaRecord::Here { peer, generation, truncated_index, truncated_term } => {
                     self.stores.tablets.retain(shard, (generation > 0).then_some(generation))?;
+                    self.stores.tablets.forget_after(shard, generation)?;
                     let replica = self.open_replica(shard, peer, generation, (truncated_index, truncated_term))?;
                     self.learn_own_route(&replica);
                     self.replicas.insert(shard, replica);

@@ -115,8 +115,7 @@ impl Simulation {
                     None if is_member => return Err(format!("store {} has no replica of shard {shard}", node.store())),
                     Some(_) if !is_member => return Err(format!("store {} keeps a replica of shard {shard}", node.store())),
                     Some(replica) if replica.applied != leader.applied => {
-                        let (store, applied) = (node.store(), replica.applied);
-                        return Err(format!("store {store} is at entry {applied} of shard {shard}, its leader at {}", leader.applied));
+                        return Err(format!("store {} is at {replica:?}, its leader at {leader:?}", node.store()));
                     }
                     _ => {}
                 }

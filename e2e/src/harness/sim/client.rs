@@ -294,7 +294,7 @@ impl Simulation {
             Outcome::NotDone(_) => Fate::Failed,
             Outcome::Unknown(_) => Fate::Unknown,
         };
-        let mut pause = self.draws.u64(MILLI..20 * MILLI);
+        let mut pause = self.draws.u64(MILLI..=self.options.think_micros);
         if let (Outcome::NotDone(why), Fate::Failed) = (outcome, &fate) {
             let hinted = match why {
                 NotDone::NotLeader(Some(store)) => self.nodes.iter().position(|node| node.store() == *store),

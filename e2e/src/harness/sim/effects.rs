@@ -89,7 +89,11 @@ impl Simulation {
     /// How much longer than usual a node's disk takes.
     fn slowness(&mut self, node: usize) -> u64 {
         let rare = self.draws.u8(..100) == 0;
-        if self.nodes[node].slow_until > self.queue.now() { 50 } else { if rare { 20 } else { 1 } }
+        match (self.nodes[node].slow_until > self.queue.now(), rare) {
+            (true, _) => 50,
+            (false, true) => 20,
+            (false, false) => 1,
+        }
     }
 
     fn node_of(&self, store: StoreId) -> Option<usize> {
@@ -172,7 +176,8 @@ impl Simulation {
     pub(super) fn take_snapshot(&mut self, node: usize, mut parcel: Parcel) {
         let Some(copy) = parcel.tablet.duplicate() else { return self.breaks("a tablet in memory has no copy".to_owned()) };
         parcel.tablet = copy;
-        let delay = self.network.delay(&mut self.draws) + self.draws.u64(MILLI..200 * MILLI);
+        let longest = if self.draws.u8(..5) == 0 { 2 * SECOND } else { 50 * MILLI };
+        let delay = self.network.delay(&mut self.draws) + self.draws.u64(MILLI..longest);
         let life = self.nodes[node].life;
         self.snapshots += 1;
         self.queue.after(delay, Action::LandSnapshot { node, life, parcel });

@@ -27,6 +27,8 @@ pub(super) struct Options {
     pub(super) shards: u16,
     pub(super) clients: usize,
     pub(super) log_bytes: u64,
+    /// The longest pause of a client between two commands, in microseconds.
+    pub(super) think_micros: u64,
     /// How long things break, in microseconds.
     pub(super) faults_micros: u64,
     /// The mean time between two faults, in microseconds.
@@ -56,14 +58,18 @@ impl Options {
     pub(super) fn draw(draws: &mut Rng) -> Options {
         let nodes = if draws.u8(..4) == 0 { 5 } else { 3 };
         let replicas = if nodes == 5 && draws.bool() { 5 } else { 3 };
+        let is_small = draws.u8(..100) < 60;
+        let log_bytes = if is_small { 1 << draws.u32(11..15) } else { 64 << 20 };
+        let think_micros = 1 << draws.u32(11..16);
         let mut often = |percent: u8| draws.u8(..100) < percent;
-        let (is_small, is_skewed, is_wild) = (often(50), often(40), often(50));
+        let (is_skewed, is_wild, keeps_time) = (often(40), often(50), often(50));
         let mut options = Options {
             nodes,
             replicas,
             shards: 1,
             clients: 3,
-            log_bytes: if is_small { 12 << 10 } else { 64 << 20 },
+            log_bytes,
+            think_micros,
             faults_micros: 6 * SECOND,
             calm_micros: 500 * MILLI,
             crashes: often(70),
@@ -82,7 +88,6 @@ impl Options {
             time_is_sound: true,
             planted: None,
         };
-        let keeps_time = often(50);
         options.shards = draws.u16(1..=4);
         options.clients = draws.usize(2..=5);
         options.faults_micros = draws.u64(4..=10) * SECOND;
@@ -94,8 +99,11 @@ impl Options {
             options.time_is_sound = keeps_time;
             if keeps_time {
                 (options.only_victim, options.whole_crashes, options.replacement) = (Some(draws.usize(..nodes)), false, false);
+                (options.crashes, options.transfers) = (true, true);
             }
         }
+        // One disk lost for ever and one clock wrong for ever are two of three members: whoever has the newest log may not lead then.
+        options.skew_stays &= !options.replacement;
         options
     }
 }

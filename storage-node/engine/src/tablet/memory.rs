@@ -147,7 +147,12 @@ impl TabletStore for MemoryTabletStore {
     }
 
     fn retain(&self, shard: ShardId, keep: Option<u64>) -> Result<(), EngineError> {
-        self.lock().retain(|(of, generation), _| *of != shard || Some(*generation) == keep);
+        self.lock().retain(|(of, generation), _| *of != shard || keep.is_some_and(|keep| *generation >= keep));
+        Ok(())
+    }
+
+    fn forget_after(&self, shard: ShardId, last: u64) -> Result<(), EngineError> {
+        self.lock().retain(|(of, generation), _| *of != shard || *generation <= last);
         Ok(())
     }
 

@@ -123,11 +123,22 @@ impl TabletStore for RocksTabletStore {
     fn retain(&self, shard: ShardId, keep: Option<u64>) -> Result<(), EngineError> {
         let folder = self.folder.join(shard.to_string());
         for name in names_in(&folder)? {
-            if keep.is_none_or(|keep| name != keep.to_string()) {
+            let is_kept = name.parse::<u64>().is_ok_and(|generation| keep.is_some_and(|keep| generation >= keep));
+            if !is_kept {
                 remove_folder(&folder.join(name))?;
             }
         }
         if keep.is_none() { remove_folder(&folder) } else { Ok(()) }
+    }
+
+    fn forget_after(&self, shard: ShardId, last: u64) -> Result<(), EngineError> {
+        let folder = self.folder.join(shard.to_string());
+        for name in names_in(&folder)? {
+            if name.parse::<u64>().is_ok_and(|generation| generation > last) {
+                remove_folder(&folder.join(name))?;
+            }
+        }
+        Ok(())
     }
 
     fn shards(&self) -> Result<Vec<ShardId>, EngineError> {
