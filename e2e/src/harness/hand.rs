@@ -109,7 +109,7 @@ impl ProcessCluster {
             let members: Vec<Member> =
                 nodes.iter().enumerate().map(|(nth, node)| voter(PeerId(nth as u64 + 1), self.stores[*node])).collect();
             for node in nodes {
-                self.obey(node, OrderKind::CreateShard { shard, table: TABLE, slots, members: members.clone() }).await?;
+                self.obey(node, OrderKind::CreateShard { shard, table: TABLE, slots, members: members.clone(), origin: None }).await?;
             }
         }
         self.until_led(&self.indexes().collect::<Vec<_>>()).await.map(drop)

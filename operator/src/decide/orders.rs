@@ -64,6 +64,7 @@ fn kind(action: &Action) -> OrderKind {
             table: *table,
             slots: *slots,
             members: members.iter().map(|(peer, store)| Member { peer: *peer, store: *store, role: MemberRole::Voter }).collect(),
+            origin: None,
         },
         Action::Transfer { shard, to, .. } => OrderKind::TransferLeader { shard: *shard, to: *to },
         Action::AddLearner { shard, shard_epoch, peer, store, .. } => {

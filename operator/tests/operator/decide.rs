@@ -51,6 +51,8 @@ fn empty_node(store: StoreId, pod: &str) -> Report {
         shards: Vec::new(),
         heard: Vec::new(),
         problems: Vec::new(),
+        archive: None,
+        restore: None,
     }
 }
 
@@ -200,13 +202,14 @@ impl World {
         match &order.order {
             OrderKind::Join => node.state = NodeState::Member { cluster: order.cluster.clone(), incarnation: order.incarnation },
             OrderKind::Directory { .. } | OrderKind::ChangeMembers { .. } => {}
+            OrderKind::OpenArchive { .. } | OrderKind::Restore { .. } | OrderKind::Checkpoint { .. } => {}
             OrderKind::EvictLeaders { for_millis } => node.evicted_millis = *for_millis,
             OrderKind::TransferLeader { shard, to } => {
                 let members = node.shards.iter().find(|held| held.shard == *shard).map(|held| held.members.clone()).unwrap_or_default();
                 let heir = members.iter().find(|member| member.peer == *to).expect("the heir is a member").store;
                 self.elect(*shard, heir);
             }
-            OrderKind::CreateShard { shard, table, slots, members } => {
+            OrderKind::CreateShard { shard, table, slots, members, .. } => {
                 let own = members.iter().find(|member| member.store == order.store).expect("a node creates its own replica");
                 let held = ShardReport {
                     shard: *shard,
@@ -228,6 +231,9 @@ impl World {
                     keys: 0,
                     expires: 0,
                     progress: Vec::new(),
+                    archive: None,
+                    checkpoint: None,
+                    checkpointing: None,
                 };
                 node.shards.push(held);
                 let first = members[0].store;

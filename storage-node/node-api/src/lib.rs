@@ -17,8 +17,14 @@
 mod order;
 mod report;
 
-pub use order::{Answer, Member, MemberChange, MemberRole, NodeAddress, Order, OrderKind, RefusalClass};
-pub use report::{DiskReport, Heard, NodeState, Problem, ProblemClass, Progress, Report, ShardReport, ShardRole};
+pub use order::{
+    Answer, ArchiveClaim, ArchivePlace, Member, MemberChange, MemberRole, NodeAddress, Order, OrderKind, RefusalClass, RestoreOrder,
+    RestoreShard, ShardOrigin,
+};
+pub use report::{
+    ArchiveReport, CheckpointReport, Checkpointing, ClaimState, DiskReport, Heard, NodeState, ObjectProblem, Problem, ProblemClass,
+    Progress, Report, RestoreReport, RestoreState, ShardArchive, ShardReport, ShardRole,
+};
 
 /// Where a node serves its report.
 pub const REPORT_PATH: &str = "/v1/report";
@@ -41,7 +47,7 @@ mod tests {
     #[test]
     fn an_order_reads_as_it_was_written() {
         let members = vec![Member { peer: strata_base::PeerId(1), store: StoreId(2), role: MemberRole::Voter }];
-        let given = order(OrderKind::CreateShard { shard: ShardId(7), table: TableId(0), slots: SlotRange::ALL, members });
+        let given = order(OrderKind::CreateShard { shard: ShardId(7), table: TableId(0), slots: SlotRange::ALL, members, origin: None });
         let text = serde_json::to_string(&given).expect("an order is JSON");
         assert!(text.contains(r#""kind":"createShard","shard":"0000000000000007""#), "{text}");
         assert_eq!(serde_json::from_str::<Order>(&text).expect("reads back"), given);

@@ -1,7 +1,7 @@
 //! Orders: what the operator asks of one node.
 
 use serde::{Deserialize, Serialize};
-use strata_base::{Epoch, IncarnationId, PeerId, ShardId, SlotRange, StoreId, TableId};
+use strata_base::{Epoch, Hlc, IncarnationId, PeerId, ShardId, SlotRange, StoreId, TableId};
 
 /// One order to one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,9 @@ pub enum OrderKind {
         slots: SlotRange,
         /// All its first members, all voters.
         members: Vec<Member>,
+        /// What it continues: fetched before by [`OrderKind::Restore`]. None for a shard that begins empty.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        origin: Option<ShardOrigin>,
     },
     /// Give the leadership of a shard to another member that has caught up.
     TransferLeader {
@@ -62,6 +65,101 @@ pub enum OrderKind {
         /// All changes, made at once.
         changes: Vec<MemberChange>,
     },
+    /// Archive below the path of the node's configuration from now on, as this owner. Every node of the cluster gets the same order; the leader
+    /// of the first shard takes the path, writes `cluster/0` and registers the lives of all nodes. Reports show how far it is.
+    OpenArchive {
+        /// Who claims the path, and what for.
+        claim: ArchiveClaim,
+    },
+    /// Fetch from a bucket what these shards continue, up to their cuts, and keep it until [`OrderKind::CreateShard`] names it. Nothing of it is
+    /// served before. Given again, after a restart too, it goes on without fetching finished files twice.
+    Restore {
+        /// What to fetch.
+        restore: RestoreOrder,
+    },
+    /// Have a checkpoint of a shard that this node leads, in the bucket, which holds every write acknowledged before that moment. Done when there is
+    /// one; reports show it.
+    Checkpoint {
+        /// Which shard.
+        shard: ShardId,
+        /// Milliseconds since the Unix epoch. An older checkpoint serves where nothing was written since.
+        not_before_millis: u64,
+    },
+}
+
+/// Who claims an archive path, and what for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArchiveClaim {
+    /// The UID of the Kubernetes namespace.
+    pub namespace_uid: String,
+    /// The UID of the `KVCluster`.
+    pub kv_cluster_uid: String,
+    /// Whether a cluster may lie there already, to be continued; otherwise only a path where nobody ever was is taken.
+    pub may_continue: bool,
+    /// The UID of a `KVCluster` of the same namespace that Kubernetes, asked live, no longer has: its path needs no watching.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
+    /// Incarnations that an explicit restore leaves behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retire: Vec<IncarnationId>,
+    /// The bytes of `cluster/0.json`, as first persisted in status: exactly these go into the bucket.
+    pub document: String,
+}
+
+/// Where a cluster's archive lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ArchivePlace {
+    /// The store's endpoint, such as `https://s3.example.org`. Credentials are those of the node's configuration.
+    pub store: String,
+    /// The bucket.
+    pub bucket: String,
+    /// The path within.
+    pub path: String,
+}
+
+/// What to fetch from a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestoreOrder {
+    /// Where the parent lies.
+    pub source: ArchivePlace,
+    /// The parent incarnation.
+    pub incarnation: IncarnationId,
+    /// Whether the plan was made without objects that are damaged or missing.
+    #[serde(default)]
+    pub accept_damage: bool,
+    /// All shards of the new incarnation; the node fetches those that have it as a member.
+    pub shards: Vec<RestoreShard>,
+}
+
+/// A shard that continues one of the parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RestoreShard {
+    /// The new shard.
+    pub shard: ShardId,
+    /// The stores of its first members.
+    pub stores: Vec<StoreId>,
+    /// What it continues.
+    pub origin: ShardOrigin,
+}
+
+/// What a shard continues, and up to where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ShardOrigin {
+    /// The shard of the parent incarnation.
+    pub shard: ShardId,
+    /// Which history of it.
+    pub fork_epoch: u64,
+    /// The last entry that counts; the new shard's first has the next index.
+    pub index: u64,
+    /// That entry's term.
+    pub term: u64,
+    /// That entry's HLC.
+    pub hlc: Hlc,
 }
 
 /// A member of a shard.
@@ -158,6 +256,9 @@ pub enum RefusalClass {
     /// Not now: something it needs is still under way.
     #[error("NotReady")]
     NotReady,
+    /// The archive path belongs to another living cluster, or holds one where none was expected.
+    #[error("ForeignOwner")]
+    ForeignOwner,
     /// The order makes no sense.
     #[error("Invalid")]
     Invalid,

@@ -1,6 +1,6 @@
 //! Reports: what a node says of itself. Every number is as of one moment.
 
-use crate::Member;
+use crate::{Member, ShardOrigin};
 use serde::{Deserialize, Serialize};
 use strata_base::{Epoch, Hlc, IncarnationId, PeerId, ShardId, SlotRange, StoreId, TableId};
 
@@ -34,6 +34,102 @@ pub struct Report {
     pub heard: Vec<Heard>,
     /// What ails it; empty in health.
     pub problems: Vec<Problem>,
+    /// Its archive; none where no order opened one.
+    #[serde(default)]
+    pub archive: Option<ArchiveReport>,
+    /// What it restores or has restored and not yet created shards of.
+    #[serde(default)]
+    pub restore: Option<RestoreReport>,
+}
+
+/// How a node's archive is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ArchiveReport {
+    /// Whether `cluster/0` of this incarnation reads back from the bucket. Until then a restored shard serves nobody.
+    pub is_published: bool,
+    /// Whether this process may upload: its life stands in a cluster document that reads back.
+    pub is_registered: bool,
+    /// On the leader of the first shard, while it takes the path: the living owner it watches, or why the path was refused.
+    pub claim: ClaimState,
+    /// Whether writes are refused because the local log reached its bound.
+    pub refuses_writes: bool,
+    /// Log objects that this process wrote and read back.
+    pub objects: u64,
+    /// What keeps it from going on; none in health.
+    pub problem: Option<ObjectProblem>,
+}
+
+/// How far the claim of an archive path is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
+pub enum ClaimState {
+    /// This node does not lead the first shard: another one claims.
+    #[default]
+    Elsewhere,
+    /// OWNER is being read or written.
+    Claiming,
+    /// Another cluster's beat is watched, for three of its periods.
+    Watching {
+        /// That cluster.
+        cluster: String,
+    },
+    /// The path is ours.
+    Taken,
+    /// The path is not ours, and stays so until the claim changes.
+    Refused {
+        /// Why, naming the owner, and the remedy.
+        message: String,
+    },
+}
+
+/// What a store of objects keeps refusing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectProblem {
+    /// The class of the error, of the object tier's closed list, such as `AccessDenied`.
+    pub class: String,
+    /// What, and what to do, in one sentence.
+    pub message: String,
+    /// How long it has lasted, in milliseconds.
+    pub millis: u64,
+    /// Attempts that failed since.
+    pub attempts: u64,
+}
+
+/// How far a restore is on one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreReport {
+    /// How far.
+    pub state: RestoreState,
+    /// Bytes fetched and applied by this node, those found on its disk included.
+    pub done_bytes: u64,
+    /// All bytes that this node needs; 0 while nobody knows.
+    pub total_bytes: u64,
+    /// How long it has run, in milliseconds.
+    pub millis: u64,
+    /// What keeps it from going on; it is tried again for ever.
+    pub problem: Option<ObjectProblem>,
+}
+
+/// How far a restore is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
+pub enum RestoreState {
+    /// The bucket is being read.
+    Planning,
+    /// Files and log are on their way.
+    Fetching,
+    /// Everything is here: shards may be created.
+    Ready,
+    /// An object is damaged or missing, or the bucket does not reach the cuts. Give the order again after repair.
+    Failed {
+        /// The class of the error.
+        class: String,
+        /// What, naming the object's key.
+        message: String,
+    },
 }
 
 /// Whether a node belongs to a cluster.
@@ -127,6 +223,57 @@ pub struct ShardReport {
     pub expires: u64,
     /// On the leader: how far each other member is.
     pub progress: Vec<Progress>,
+    /// On the leader of an archived shard: what the bucket has of it.
+    #[serde(default)]
+    pub archive: Option<ShardArchive>,
+    /// The last checkpoint that counts, as far as this replica applied.
+    #[serde(default)]
+    pub checkpoint: Option<CheckpointReport>,
+    /// On the leader: a checkpoint under way.
+    #[serde(default)]
+    pub checkpointing: Option<Checkpointing>,
+}
+
+/// What the bucket has of a shard. None of it is ever better than the truth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardArchive {
+    /// The last index of the contiguous prefix that reads back.
+    pub archived: u64,
+    /// Every write acknowledged before this moment survives the loss of all nodes: milliseconds since the Unix epoch.
+    pub recovery_latest_millis: u64,
+    /// How far that is behind, in milliseconds.
+    pub lag_millis: u64,
+    /// Bytes of log that only the nodes have.
+    pub bytes_at_risk: u64,
+    /// Entries that the archive never had, each until a checkpoint covered it: first and last index.
+    pub gaps: Vec<(u64, u64)>,
+}
+
+/// A checkpoint in the bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckpointReport {
+    /// The number of its document.
+    pub number: u64,
+    /// What it holds: fork epoch, index, term and HLC of its last entry, and of which shard.
+    pub at: ShardOrigin,
+    /// It holds every write acknowledged before this moment: milliseconds since the Unix epoch.
+    pub covers_millis: u64,
+    /// The size of its files, in bytes.
+    pub bytes: u64,
+}
+
+/// A checkpoint under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Checkpointing {
+    /// Bytes uploaded.
+    pub done_bytes: u64,
+    /// Bytes to upload; 0 while nobody knows.
+    pub total_bytes: u64,
+    /// What keeps it from going on; it is tried again for ever.
+    pub problem: Option<ObjectProblem>,
 }
 
 /// How far a member is, as its leader sees it.
@@ -174,4 +321,6 @@ pub enum ProblemClass {
     ClockSkew,
     /// A replica stopped because applying an entry failed.
     ReplicaStopped,
+    /// The archive's store fails, or the path is not ours.
+    ArchiveFailing,
 }

@@ -60,7 +60,7 @@ impl<T> Host<T> {
         let answer = match order.order {
             OrderKind::Join => self.join(order.cluster, order.incarnation),
             OrderKind::Directory { nodes } => self.set_directory(nodes),
-            OrderKind::CreateShard { shard, table, slots, members } => match self.create_shard(shard, table, slots, &members) {
+            OrderKind::CreateShard { shard, table, slots, members, .. } => match self.create_shard(shard, table, slots, &members) {
                 Answer::Accepted => {
                     let write = self.log_writes;
                     return self.after_write.push((write, Effect::Answer { ticket, answer: Answer::Done }));
@@ -73,6 +73,9 @@ impl<T> Host<T> {
                 Answer::Done
             }
             OrderKind::ChangeMembers { shard, shard_epoch, changes } => self.change_members(shard, shard_epoch, &changes),
+            OrderKind::OpenArchive { .. } | OrderKind::Restore { .. } | OrderKind::Checkpoint { .. } => {
+                refused(RefusalClass::Invalid, "this build has no archive")
+            }
         };
         self.effects.push(Effect::Answer { ticket, answer });
     }

@@ -34,6 +34,8 @@ impl<T> Host<T> {
             shards,
             heard: self.heard.iter().map(|(store, tick)| Heard { store: *store, millis_ago: ago(*tick) }).collect(),
             problems: self.problems(),
+            archive: None,
+            restore: None,
         }
     }
 
@@ -97,6 +99,9 @@ impl<T> Host<T> {
             keys: replica.applied.counts.keys,
             expires: replica.applied.counts.expires,
             progress: progress.collect(),
+            archive: None,
+            checkpoint: None,
+            checkpointing: None,
         }
     }
 }

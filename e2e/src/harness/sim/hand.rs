@@ -75,7 +75,7 @@ impl Simulation {
             let place = |(nth, node): (usize, &usize)| voter(PeerId(nth as u64 + 1), self.nodes[*node].store());
             let members: Vec<Member> = nodes.iter().enumerate().map(place).collect();
             for node in nodes {
-                let order = OrderKind::CreateShard { shard: *shard, table: TABLE, slots: *slots, members: members.clone() };
+                let order = OrderKind::CreateShard { shard: *shard, table: TABLE, slots: *slots, members: members.clone(), origin: None };
                 desks[node].todo.push_back(order);
             }
             self.hand.taken.insert(*shard, members.len() as u64);

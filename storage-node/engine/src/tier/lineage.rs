@@ -9,6 +9,7 @@
 //! An incarnation exists when its `cluster/0` does. A leaf is one that exists, is not retired, and is nobody's parent below its path.
 
 use super::{
+    Cut,
     documents::{Fork, Origin, ParentReference},
     survey::{IncarnationSurvey, Survey},
 };
@@ -23,6 +24,8 @@ pub struct Stretch {
     pub shard: ShardId,
     /// What it continues; none where the shard began empty.
     pub origin: Option<Origin>,
+    /// Where it begins if it began empty.
+    pub start: Cut,
     /// Where that lies.
     pub parent: Option<ParentReference>,
     /// The last index before it.
@@ -121,10 +124,11 @@ pub fn stretches(survey: &Survey, at: &ParentReference, shard: ShardId) -> Vec<S
         let found = first_document(survey, &at).ok().flatten();
         let described = found.and_then(|found| found.clusters.values().rev().find_map(|document| document.shard(shard)));
         let (Some(found), Some(document)) = (found, described) else { break };
-        let after = document.origin.map_or(0, |origin| origin.cut.index);
+        let after = document.origin.map_or(document.start.index, |origin| origin.cut.index);
         let forks = document.forks.iter().filter(|fork| fork.epoch <= fork_max && fork.after < until).copied().collect();
         let parent = found.clusters.values().next().and_then(|first| first.parent.clone());
-        past.push(Stretch { at, shard, origin: document.origin, parent: parent.clone(), after, until, forks });
+        let (origin, start) = (document.origin, document.start);
+        past.push(Stretch { at, shard, origin, start, parent: parent.clone(), after, until, forks });
         let (Some(origin), Some(parent)) = (document.origin, parent) else { break };
         if origin.cut.index <= until {
             (until, fork_max) = (origin.cut.index, origin.cut.fork_epoch);

@@ -115,6 +115,7 @@ impl World {
             members: Vec::new(),
             forks: forks.clone(),
             origin: *origin,
+            start: Cut::default(),
         };
         let document = ClusterDocument {
             cluster: "cluster-uuid".into(),

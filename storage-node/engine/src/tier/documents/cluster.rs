@@ -46,6 +46,8 @@ pub struct ShardDocument {
     pub forks: Vec<Fork>,
     /// What it continues; none for a shard that began empty at index 0. The same in all documents of an incarnation.
     pub origin: Option<Origin>,
+    /// Where its log begins if it began empty: the position before its first entry.
+    pub start: Cut,
 }
 
 /// A member of a shard.

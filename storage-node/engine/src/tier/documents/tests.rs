@@ -44,6 +44,7 @@ fn cluster() -> ClusterDocument {
             members: vec![member(1, true), member(2, true), member(3, false)],
             forks: vec![Fork { epoch: 1, after: 120 }],
             origin: Some(Origin { shard: ShardId(5), cut }),
+            start: Cut::default(),
         }],
         lives: vec![LifeDocument { life: LifeId(11), store: StoreId(101) }],
         tables: vec![TableDocument { table: TableId(0), name: "default".into(), settings: BTreeMap::new() }],

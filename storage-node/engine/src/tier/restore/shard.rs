@@ -27,7 +27,7 @@ type Need = RunPlace;
 impl Scope<'_> {
     pub(super) fn plan(&self, table: TableId, slots: SlotRange) -> Result<Result<ShardPlan, Need>, PlanError> {
         let base = self.base()?;
-        let start = base.as_ref().map_or(Cut::default(), |(_, document)| document.at);
+        let start = base.as_ref().map_or(self.start(), |(_, document)| document.at);
         let pieces = self.pieces();
         let (mut steps, gap) = contiguous(&pieces, start.index);
         let reached = steps.last().map_or(start.index, |step| step.to);
@@ -44,6 +44,11 @@ impl Scope<'_> {
             self.check_beginning(cut)?;
         }
         Ok(Ok(ShardPlan { shard: self.shard, table, slots, base, steps, cut, gap }))
+    }
+
+    /// Where the shard began empty.
+    fn start(&self) -> Cut {
+        self.past.first().map_or(Cut::default(), |oldest| oldest.start)
     }
 
     /// The last moment that counts, and the last index.
@@ -67,7 +72,7 @@ impl Scope<'_> {
                 let Cut { fork_epoch, index, .. } = document.at;
                 // A child may checkpoint before its first entry: then it holds its parent's last one.
                 let at_cut = stretch.origin.is_some_and(|origin| (origin.cut.fork_epoch, origin.cut.index) == (fork_epoch, index));
-                let empty = stretch.origin.is_none() && index == 0;
+                let empty = stretch.origin.is_none() && index == stretch.start.index;
                 if stretch.holds(fork_epoch, index) || (at_cut && index <= stretch.until) || empty {
                     Some((stretch, document))
                 } else {
@@ -179,7 +184,7 @@ impl Scope<'_> {
         }
         let earliest = self.checkpoints().map(|(_, document)| document.at).min_by_key(|at| at.index);
         match (self.target, earliest) {
-            (Target::Time(target_ms), Some(at)) if cut.index == 0 && at.index > 0 && !self.reaches(at.index) => {
+            (Target::Time(target_ms), Some(at)) if cut.index == self.start().index && at.index > cut.index && !self.reaches(at.index) => {
                 Err(PlanError::TooEarly { shard: self.shard, earliest_ms: at.hlc.millis(), target_ms: *target_ms })
             }
             _ => Ok(()),
@@ -188,7 +193,7 @@ impl Scope<'_> {
 
     /// Whether the log alone reaches an index from the shard's beginning.
     fn reaches(&self, index: u64) -> bool {
-        contiguous(&self.pieces(), 0).0.last().is_some_and(|step| step.to >= index)
+        contiguous(&self.pieces(), self.start().index).0.last().is_some_and(|step| step.to >= index)
     }
 
     /// Refuses what may be lost in damaged or missing objects: all but those that hold nothing later than the base.
