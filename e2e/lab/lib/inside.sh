@@ -260,10 +260,16 @@ component() {
       exec nsenter --net="/run/netns/$node" "$bin/kubelet" --config "$run/$node/kubelet.yaml" \
         --kubeconfig "$run/$node/kubeconfig" --hostname-override "$node" --node-ip "10.100.${node#node-}.2" \
         --root-dir "$run/$node/kubelet" --cert-dir "$run/$node/pki" \
-        --node-labels "topology.kubernetes.io/zone=zone-${node#node-}"
+        --node-labels "topology.kubernetes.io/zone=$(zone_of "$node")"
       ;;
     *) broken "there is no component $1" ;;
   esac
+}
+
+# The zones are called a, b, c and so on, as in the examples.
+zone_of() { # NODE
+  local letters=abcdefghi
+  echo "${letters:${1#node-}-1:1}"
 }
 
 declare -A running=()

@@ -21,7 +21,7 @@ mount_disks() { # in the lab's mount namespace
 }
 
 volume_objects() {
-  local node disk capacity=10Gi
+  local node disk capacity=100Gi
   # Both tools mean powers of 1024, one writes 512M and the other 512Mi.
   if [[ $disk_size ]]; then capacity=${disk_size}i; fi
   cat <<OBJECT
