@@ -2,6 +2,10 @@
 //!
 //! A key `listen.plain` is overridden by `STRATA_LISTEN_PLAIN`. Secrets are never values here: they are read from files that keys name.
 
+mod archive;
+
+pub use archive::{Archive, Checkpoint, OnStoreDown};
+
 use serde::Deserialize;
 use std::{
     net::SocketAddr,
@@ -54,6 +58,11 @@ pub struct Config {
     /// The rhythm of Raft.
     #[serde(default)]
     pub raft: Raft,
+    /// Where the log archive and the checkpoints go. Default: nowhere.
+    pub archive: Option<Archive>,
+    /// When checkpoints are made.
+    #[serde(default)]
+    pub checkpoint: Checkpoint,
 }
 
 /// Where the node listens: `address:port`; port 0 takes a free one, and the log says which.
@@ -186,7 +195,10 @@ impl Config {
         if self.limits.connections == 0 {
             return Err("limits.connections is 0: no client could connect; choose at least 1".to_owned());
         }
-        Ok(())
+        if let Some(archive) = &self.archive {
+            archive.check_beside(self.limits.log_bytes)?;
+        }
+        self.checkpoint.check()
     }
 }
 
@@ -210,14 +222,32 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("LIMITS_LOG_BYTES", "limits.log_bytes"),
     ("LIMITS_DISK_RESERVE_BYTES", "limits.disk_reserve_bytes"),
     ("RAFT_TICK_MILLIS", "raft.tick_millis"),
+    ("ARCHIVE_ENDPOINT", "archive.endpoint"),
+    ("ARCHIVE_REGION", "archive.region"),
+    ("ARCHIVE_BUCKET", "archive.bucket"),
+    ("ARCHIVE_PATH", "archive.path"),
+    ("ARCHIVE_ACCESS_KEY_ID_FILE", "archive.access_key_id_file"),
+    ("ARCHIVE_SECRET_ACCESS_KEY_FILE", "archive.secret_access_key_file"),
+    ("ARCHIVE_FLUSH_INTERVAL_MILLIS", "archive.flush_interval_millis"),
+    ("ARCHIVE_LOCAL_LOG_BOUND_BYTES", "archive.local_log_bound_bytes"),
+    ("ARCHIVE_ON_STORE_DOWN", "archive.on_store_down"),
+    ("CHECKPOINT_INTERVAL_SECONDS", "checkpoint.interval_seconds"),
 ];
+
+/// What the names of keys that hold numbers end with.
+const NUMBERS: &[&str] = &["_bytes", "_millis", "_seconds", "connections"];
 
 fn key_of_variable(name: &str) -> Option<&'static str> {
     OVERRIDES.iter().find(|(variable, _)| *variable == name).map(|(_, key)| *key)
 }
 
 fn override_key(table: &mut toml::Table, key: &str, value: &str) {
-    let value = value.parse::<i64>().map_or_else(|_| toml::Value::String(value.to_owned()), toml::Value::Integer);
+    // A number and a word look alike in a variable: what a key holds is told by its unit, which its name ends with.
+    let is_number = NUMBERS.iter().any(|unit| key.ends_with(unit));
+    let value = match value.parse::<i64>() {
+        Ok(number) if is_number => toml::Value::Integer(number),
+        _ => toml::Value::String(value.to_owned()),
+    };
     match key.split_once('.') {
         None => drop(table.insert(key.to_owned(), value)),
         Some((section, key)) => {

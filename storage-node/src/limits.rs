@@ -72,3 +72,13 @@ const _: () = assert!(GOSSIP_TICKS < UNHEARD_TICKS, "a node that gossips is hear
 
 /// The longest message between nodes, in bytes: an append with one entry of the largest command.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// Requests to object stores under way at the same time; further ones wait. The machines of the object tier have smaller bounds of their
+/// own, in bytes; this one keeps them together from taking every socket and every thread that waits.
+pub const OBJECT_REQUESTS_MAX: usize = 64;
+
+/// How long connecting to an object store may take, in milliseconds.
+pub const OBJECT_CONNECT_MILLIS_MAX: u64 = 3_000;
+
+/// How long a request to an object store may take, its bytes included, in milliseconds: a part of 8 MiB at 300 kB/s.
+pub const OBJECT_REQUEST_MILLIS_MAX: u64 = 30_000;

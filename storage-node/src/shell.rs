@@ -6,6 +6,7 @@ pub mod deadline;
 pub mod driver;
 pub mod forward;
 pub mod node;
+pub mod objects;
 pub mod peer_client;
 pub mod peer_server;
 pub mod reply_codec;
