@@ -9,6 +9,7 @@
 //! | [`absence`] | what only one module may name |
 //! | [`size`] | lines of functions, files and inline tests, with a ratchet for old offenders |
 //! | [`manner`] | how tests wait, and how lints are suppressed |
+//! | [`book`] | pages of the book: listed, and decisions in their form |
 //! | [`company`] | files that must exist beside others: golden scripts, crate pages, lint lists, the page of dependencies |
 //! | [`link`] | relative links and anchors of the documentation |
 //! | [`place`] | paths and hosts that only exist on somebody's machine |
@@ -26,6 +27,7 @@
 //! Not done here, and why: nothing that rustfmt, clippy, cargo-deny or shellcheck already say, since a second opinion on the same matter drifts.
 
 pub mod absence;
+pub mod book;
 pub mod company;
 pub mod dependency;
 mod finding;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use cargo_metadata::MetadataCommand;
 use strata_tidy::dependency::Graph;
 use strata_tidy::repository::{File, Repository, root};
-use strata_tidy::{Finding, absence, company, dependency, link, manner, place, size};
+use strata_tidy::{Finding, absence, book, company, dependency, link, manner, place, size};
 
 static REPOSITORY: LazyLock<Repository> = LazyLock::new(Repository::load);
 static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
@@ -114,6 +114,19 @@ fn the_judge_may_not_sleep_either() {
 fn links_resolve() {
     let pages = REPOSITORY.files.iter().filter(|file| file.has_extension("md"));
     check(pages.flat_map(|file| link::broken(file, |path| link::lookup(&REPOSITORY, path))));
+}
+
+#[test]
+fn pages_are_listed() {
+    let summary = REPOSITORY.get(book::SUMMARY).expect("the book has a table of contents");
+    check(book::unlisted(summary, &REPOSITORY.paths()));
+}
+
+#[test]
+fn decisions_have_one_form() {
+    let decisions: Vec<&File> = REPOSITORY.files.iter().filter(|file| file.path.starts_with(book::DECISIONS)).collect();
+    assert!(decisions.len() > 3, "the decisions were not found");
+    check(decisions.into_iter().flat_map(book::decision));
 }
 
 #[test]

@@ -107,6 +107,18 @@ impl World {
     }
 
     pub(crate) fn put_cluster_of(&self, incarnation: u64, parent: Option<ParentReference>, lives: &[u64], shards: &[ShardGiven]) {
+        self.put_cluster_from(incarnation, parent, Cut::default(), lives, shards);
+    }
+
+    /// As [`World::put_cluster`], with logs that begin behind `start`.
+    pub(crate) fn put_cluster_from(
+        &self,
+        incarnation: u64,
+        parent: Option<ParentReference>,
+        start: Cut,
+        lives: &[u64],
+        shards: &[ShardGiven],
+    ) {
         let shard = |(shard, origin, forks): &ShardGiven| ShardDocument {
             shard: ShardId(*shard),
             table: TableId(0),
@@ -115,7 +127,7 @@ impl World {
             members: Vec::new(),
             forks: forks.clone(),
             origin: *origin,
-            start: Cut::default(),
+            start,
         };
         let document = ClusterDocument {
             cluster: "cluster-uuid".into(),

@@ -69,6 +69,17 @@ fn the_latest_is_the_newest_checkpoint_and_the_log_behind_it_each_index_once() {
 }
 
 #[test]
+fn a_log_begins_where_its_shards_document_says() {
+    let world = World::new(&[(1, None)]);
+    world.put_cluster_from(1, None, cut(0, 5), &[1], &[(SHARD, None, Vec::new())]);
+    world.put_log(1, 1, 0, &[(SHARD, 0, entries(6, 9))]);
+    let told_now = || told(&try_plan(&world, Target::Latest).expect("it can be restored"));
+    assert_eq!(told_now(), "empty 1/1/0:6-9 cut 9@0");
+    world.put_cluster_from(1, None, cut(0, 3), &[1], &[(SHARD, None, Vec::new())]);
+    assert_eq!(told_now(), "empty cut 3@0 gap 3-6", "what is missing in front is a gap and not a later beginning");
+}
+
+#[test]
 fn a_time_is_cut_within_a_run_and_every_earlier_time_is_reached() {
     let world = simple();
     for index in 0..=30 {

@@ -1,0 +1,97 @@
+//! The book: every page is listed, and every decision has the form that `docs/src/decisions/README.md` asks for.
+
+use crate::Finding;
+use crate::link::links;
+use crate::repository::File;
+
+/// The folder of the book's pages.
+pub const PAGES: &str = "docs/src/";
+/// The table of contents.
+pub const SUMMARY: &str = "docs/src/SUMMARY.md";
+/// The folder of decisions.
+pub const DECISIONS: &str = "docs/src/decisions/";
+
+/// The sections of a decision, in their order.
+const SECTIONS: [&str; 4] = ["What we knew", "What we chose", "What we did not choose", "How it is kept"];
+
+/// Pages that the table of contents does not list, and decisions out of their order.
+pub fn unlisted(summary: &File, paths: &[&str]) -> Vec<Finding> {
+    let listed: Vec<String> = links(&summary.text).into_iter().map(|link| format!("{PAGES}{}", link.target)).collect();
+    let is_page = |path: &&&str| path.starts_with(PAGES) && path.ends_with(".md") && **path != SUMMARY;
+    let absent = paths.iter().filter(is_page).filter(|path| !listed.iter().any(|known| known == *path));
+    let mut findings: Vec<Finding> =
+        absent.map(|path| Finding::new(path, 1, "a page that nobody finds", format!("a line in {SUMMARY}"))).collect();
+    let numbered: Vec<&String> = listed.iter().filter(|path| number_of(path).is_some()).collect();
+    if !numbered.is_sorted() {
+        findings.push(Finding::new(SUMMARY, 1, "decisions out of order", "the order of their numbers"));
+    }
+    findings
+}
+
+/// The number of a decision, by its path.
+fn number_of(path: &str) -> Option<&str> {
+    let number = path.strip_prefix(DECISIONS)?.split('-').next()?;
+    (number.len() == 4 && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(number)
+}
+
+/// Where a decision departs from the form.
+pub fn decision(file: &File) -> Vec<Finding> {
+    let Some(number) = number_of(&file.path) else { return Vec::new() };
+    let mut findings = Vec::new();
+    let mut refuse = |line: usize, banned: &str, instead: String| findings.push(Finding::new(&file.path, line, banned, instead));
+    let mut lines = file.text.lines();
+    if !lines.next().is_some_and(|title| title.starts_with(&format!("# {number}: "))) {
+        refuse(1, "a title without its number", format!("`# {number}: the decision as one sentence`"));
+    }
+    let status = lines.nth(1).unwrap_or_default();
+    let is_known = ["Status: accepted ", "Status: replaced by "].iter().any(|known| status.starts_with(known));
+    if !is_known || !status.contains(" Touches: ") {
+        refuse(3, "a decision without its status", "`Status: accepted | replaced by NNNN          Touches: rooms`".to_owned());
+    }
+    let sections: Vec<&str> = file.text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    if sections != SECTIONS {
+        refuse(5, "sections of its own", format!("`{}`", SECTIONS.join("`, `")));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(title: &str, status: &str, sections: &[&str]) -> File {
+        let sections: String = sections.iter().map(|section| format!("\n## {section}\nText.\n")).collect();
+        File::new("docs/src/decisions/0007-a.md", &format!("# {title}\n\n{status}\n{sections}"))
+    }
+
+    #[test]
+    fn good_a_decision_keeps_the_form() {
+        let file = form("0007: It is so", "Status: accepted          Touches: kv", &SECTIONS);
+        assert_eq!(decision(&file), []);
+        assert_eq!(decision(&File::new("docs/src/decisions/README.md", "# Decisions\n")), []);
+    }
+
+    #[test]
+    fn bad_a_decision_has_a_form_of_its_own() {
+        let file = form("7. It is so", "Somebody decided", &["Context", "Decision"]);
+        assert_eq!(decision(&file).iter().map(|finding| finding.line).collect::<Vec<_>>(), [1, 3, 5]);
+        let swapped =
+            form("0007: It is so", "Status: replaced by 0008   Touches: kv", &[SECTIONS[1], SECTIONS[0], SECTIONS[2], SECTIONS[3]]);
+        assert_eq!(decision(&swapped).len(), 1);
+    }
+
+    #[test]
+    fn good_every_page_is_listed() {
+        let summary = File::new(SUMMARY, "- [a](a.md)\n- [1](decisions/0001-a.md)\n- [2](decisions/0002-b.md)\n");
+        let paths = ["docs/src/SUMMARY.md", "docs/src/a.md", "docs/src/decisions/0001-a.md", "docs/src/decisions/0002-b.md", "README.md"];
+        assert_eq!(unlisted(&summary, &paths), []);
+    }
+
+    #[test]
+    fn bad_a_page_is_not_listed_and_decisions_are_shuffled() {
+        let summary = File::new(SUMMARY, "- [2](decisions/0002-b.md)\n- [1](decisions/0001-a.md)\n");
+        let paths = ["docs/src/decisions/0001-a.md", "docs/src/decisions/0002-b.md", "docs/src/lost.md"];
+        let findings = unlisted(&summary, &paths);
+        assert_eq!(findings.iter().map(|finding| finding.path.as_str()).collect::<Vec<_>>(), ["docs/src/lost.md", SUMMARY]);
+    }
+}
