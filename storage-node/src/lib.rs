@@ -10,3 +10,4 @@ pub mod routes;
 #[cfg(feature = "disk")]
 pub mod run;
 pub mod shell;
+pub mod verify_bucket;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::{io::Write, path::PathBuf, process::ExitCode};
-use strata_node::config::Config;
+use strata_node::{config::Config, verify_bucket};
 
 /// A storage node of Strata.
 #[derive(Parser)]
@@ -19,11 +19,18 @@ struct Arguments {
 enum Command {
     /// Reads the configuration, says what is wrong with it, and ends.
     CheckConfig,
+    /// Reads a bucket alone and says what is restorable to which moment, and which objects are damaged, missing or unreferenced.
+    ///
+    /// Ends with 0 where the bucket is sound, 1 where it is not, and 2 where it cannot be read.
+    VerifyBucket(verify_bucket::Arguments),
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for the configuration")]
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::VerifyBucket(bucket)) = &arguments.command {
+        return verify_bucket::run(bucket, std::env::vars());
+    }
     let config = match Config::load(&arguments.config, std::env::vars()) {
         Ok(config) => config,
         Err(error) => return fail(&error),
