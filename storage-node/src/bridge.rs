@@ -45,6 +45,11 @@ pub fn to_stored(entry: LogEntry) -> StoredEntry {
     StoredEntry { index: entry.index, term: entry.term, kind, context: entry.context, data: entry.data }
 }
 
+/// The bytes of a stored entry that its shard applies; none for Raft's own.
+pub fn commands_of(entry: &StoredEntry) -> Bytes {
+    if entry.kind == KIND_CHANGE { Bytes::new() } else { entry.data.clone() }
+}
+
 /// A tablet, as commands read it.
 pub struct TabletReader(pub Arc<dyn Tablet>);
 

@@ -57,6 +57,11 @@ impl ClusterClock {
         self.last_ms
     }
 
+    /// What [`ClusterClock::now_ms`] would say without slewing now.
+    pub fn peek_ms(&self, now: Moment) -> u64 {
+        self.last_ms.max((self.unslewed(now) + self.offset_ms).max(0) as u64)
+    }
+
     /// This node's wall clock less the median of all, in milliseconds.
     pub fn skew_ms(&self, now: Moment) -> i64 {
         self.own(now) - self.median(now)

@@ -176,6 +176,12 @@ pub enum ReplicaRecord {
         truncated_index: u64,
         /// That entry's term.
         truncated_term: u64,
+        /// The last entry known to be archived.
+        #[serde(default)]
+        archived_index: u64,
+        /// That entry's HLC.
+        #[serde(default)]
+        archived_hlc: Hlc,
     },
     /// It was removed, and its id must not be used again.
     Gone {

@@ -31,23 +31,33 @@ use strata_engine::{
     identity::Identity,
     log::{LogBatch, LogStore, ReplicaBatch},
     tablet::TabletStore,
+    tier::layout::LifeId,
 };
 use strata_node_api::{DiskReport, NodeAddress};
 
 mod apply;
+mod checkpoint;
 mod evaluate;
 mod event;
+mod files;
 mod gossip;
 mod maintain;
 mod order;
+mod publish;
 mod ready;
 mod replica;
 mod report;
+mod restore;
 mod snapshot;
 mod start;
+mod tier;
 
 pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage};
+pub use files::{FilesDone, FilesWork, replay, seal};
+pub use order::FIRST_GENERATION;
 use replica::Replica;
+use tier::Tier;
+pub use tier::TierSettings;
 
 /// What a host needs to begin.
 pub struct HostSettings {
@@ -61,6 +71,8 @@ pub struct HostSettings {
     pub disk_reserve_bytes: u64,
     /// Its failure domain.
     pub zone: String,
+    /// Its bucket; none where nothing is archived.
+    pub tier: Option<TierSettings>,
 }
 
 /// What survives the process.
@@ -91,7 +103,12 @@ pub struct Host<T> {
     generations_gone: BTreeMap<ShardId, u64>,
     /// Replicas that may have something to say this turn.
     touched: Vec<ShardId>,
+    /// When each other node was last heard, in ticks and in monotonic milliseconds.
     heard: BTreeMap<StoreId, u64>,
+    heard_ms: BTreeMap<StoreId, u64>,
+    /// The lives of the other nodes' processes.
+    lives: BTreeMap<StoreId, LifeId>,
+    tier: Option<Tier>,
     routes: RouteTable,
     routes_changed: bool,
     evicted_until_ms: u64,
@@ -117,6 +134,7 @@ impl<T> Host<T> {
         let mut routes = RouteTable::default();
         routes.set_nodes(&nodes);
         let disk = DiskReport { reserve_bytes: settings.disk_reserve_bytes, ..DiskReport::default() };
+        let tier = settings.tier.clone().map(Tier::new);
         let mut host = Host {
             life: draws.u64(..),
             settings,
@@ -132,6 +150,9 @@ impl<T> Host<T> {
             generations_gone: BTreeMap::new(),
             touched: Vec::new(),
             heard: BTreeMap::new(),
+            heard_ms: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            tier,
             routes,
             routes_changed: true,
             evicted_until_ms: 0,
@@ -146,6 +167,7 @@ impl<T> Host<T> {
             effects: Vec::new(),
         };
         host.open_replicas()?;
+        host.reopen_archive();
         Ok(host)
     }
 
@@ -170,6 +192,7 @@ impl<T> Host<T> {
             Event::Commands(commands) => commands.into_iter().for_each(|command| self.on_command(command)),
             Event::Messages { from, messages } => {
                 self.heard.insert(from, self.tick);
+                self.heard_ms.insert(from, self.now.monotonic_ms);
                 messages.into_iter().for_each(|message| self.on_message(from, message));
             }
             Event::Unreachable(store) => self.on_unreachable(store),
@@ -178,7 +201,9 @@ impl<T> Host<T> {
             Event::Purged { late, disk_bytes } => self.on_purged(&late, disk_bytes),
             Event::SnapshotArrived { shard, from, to, bytes, tablet } => self.on_snapshot_arrived(shard, from, to, &bytes, tablet),
             Event::SnapshotSent { shard, to, succeeded } => self.on_snapshot_sent(shard, to, succeeded),
-            Event::Order { order, ticket } => self.on_order(order, ticket),
+            Event::Order { order, ticket } => self.on_order(*order, ticket),
+            Event::Answered { id, answered } => self.on_answered(id, answered),
+            Event::Files(done) => self.on_files(*done),
             Event::Disk { total_bytes, free_bytes } => {
                 self.disk.total_bytes = total_bytes;
                 self.disk.free_bytes = free_bytes;
@@ -189,16 +214,11 @@ impl<T> Host<T> {
     /// Lets every touched replica evaluate, propose and speak, until nothing follows any more.
     fn settle(&mut self) {
         loop {
-            self.touched.sort_unstable();
-            self.touched.dedup();
-            let touched = std::mem::take(&mut self.touched);
-            if touched.is_empty() {
+            while self.run_touched() {}
+            self.run_tier();
+            if self.touched.is_empty() {
                 break;
             }
-            for shard in touched {
-                self.run_replica(shard);
-            }
-            self.write_log();
         }
         for (to, messages) in std::mem::take(&mut self.outbox) {
             self.effects.push(Effect::Send { to, messages });
@@ -206,6 +226,18 @@ impl<T> Host<T> {
         if std::mem::take(&mut self.routes_changed) {
             self.effects.push(Effect::Publish(Arc::new(self.routes.clone())));
         }
+    }
+
+    /// Whether any replica had something to do.
+    fn run_touched(&mut self) -> bool {
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        let touched = std::mem::take(&mut self.touched);
+        for shard in &touched {
+            self.run_replica(*shard);
+        }
+        self.write_log();
+        !touched.is_empty()
     }
 
     /// Everything one replica has to do now. It is taken out of the host meanwhile, so that both can be changed.

@@ -1,5 +1,6 @@
 //! The storage node: sockets, files, threads and time around the pure rooms.
 
+pub mod agreement;
 pub mod bridge;
 pub mod clock;
 pub mod config;

@@ -67,6 +67,33 @@ pub const SNAPSHOT_PIECE_MILLIS_MAX: u64 = 30_000;
 /// The size of a piece of a snapshot, in bytes.
 pub const SNAPSHOT_PIECE_BYTES: usize = 1 << 20;
 
+/// Ticks between two looks at the object tier: what it promises is at most this old.
+pub const TIER_TICKS: u64 = 2;
+
+/// Ticks between two repetitions of how far led shards are archived.
+pub const ARCHIVED_TICKS: u64 = 100;
+
+/// A shard's past is promised to the archive only while a quorum was heard within so many ticks: fewer than an election needs.
+pub const CLOSE_HEARD_TICKS: u64 = 8;
+
+/// Log reads for the archive in one turn, so that commands are not kept waiting.
+pub const ARCHIVE_READS_PER_TURN: usize = 4;
+
+/// What an entry is taken to weigh while nobody has counted, in bytes.
+pub const ENTRY_BYTES_GUESS: u64 = 512;
+
+/// How long a cluster document that was not written waits for the next attempt, in milliseconds.
+pub const PUBLISH_RETRY_MILLIS: u64 = 1_000;
+
+/// Ticks between two looks at the age of checkpoints.
+pub const CHECKPOINT_LOOK_TICKS: u64 = 40;
+
+/// Checkpoints of one node at the same time: their uploads share its network.
+pub const CHECKPOINTS_MAX: usize = 2;
+
+/// How long a shard waits after a checkpoint that failed, in milliseconds.
+pub const CHECKPOINT_RETRY_MILLIS: u64 = 5_000;
+
 const _: () = assert!(ENTRY_BYTES_MAX < OVERLAY_BYTES_MAX, "an entry must fit the overlay's budget");
 const _: () = assert!(GOSSIP_TICKS < UNHEARD_TICKS, "a node that gossips is heard");
 

@@ -1,12 +1,14 @@
 //! From a configuration to a running node, and to its end.
 
 use crate::{
-    config::Config,
-    host::{HostSettings, Stores},
+    config::{Archive, Config, OnStoreDown},
+    host::{HostSettings, Stores, TierSettings},
     shell::{
         api::{self, TlsListener},
         driver::{self, Fatal, HostHandle, Surroundings, SystemClock},
+        files::clear_checkpoints,
         node::{ClientCounters, NodeView},
+        objects::ObjectStores,
         peer_client::Peers,
         peer_server::PeerServer,
         proto::peer_server::PeerServer as PeerService,
@@ -23,6 +25,7 @@ use strata_engine::{
     identity::Identity,
     log::RaftEngineLogStore,
     tablet::{RocksSettings, RocksTabletStore},
+    tier::{Place, archive::WhenFull, layout::Layout},
 };
 use strata_kv::session::Port;
 use tokio::{
@@ -199,11 +202,27 @@ fn start_host(
         log_bytes: config.limits.log_bytes,
         disk_reserve_bytes: config.limits.disk_reserve_bytes,
         zone: config.zone.clone(),
+        tier: config.archive.as_ref().map(|archive| tier_settings(config, archive)),
     };
-    let around =
-        Surroundings { clock, peers: peers.clone(), data_dir: config.data_dir.clone(), runtime: tokio::runtime::Handle::current(), fatal };
+    clear_checkpoints(&config.data_dir);
+    let objects = config.archive.as_ref().map(|archive| ObjectStores::new(archive, tokio::runtime::Handle::current()));
+    let around = Surroundings { clock, peers: peers.clone(), data_dir: config.data_dir.clone(), objects, fatal };
     let (host, _threads) = driver::start(settings, Stores { log, tablets, identity }, around)?;
     Ok((host, ended))
+}
+
+fn tier_settings(config: &Config, archive: &Archive) -> TierSettings {
+    TierSettings {
+        place: Place { store: archive.endpoint.clone(), bucket: archive.bucket.clone() },
+        layout: Layout::new(archive.path.clone()).expect("the configuration was checked"),
+        flush_interval_ms: archive.flush_interval_millis,
+        local_log_bound_bytes: archive.local_log_bound_bytes,
+        when_full: match archive.on_store_down {
+            OnStoreDown::KeepThenRefuseWrites => WhenFull::RefuseWrites,
+            OnStoreDown::DropAndRecordGap => WhenFull::DropAndRecordGap,
+        },
+        checkpoint_interval_ms: Some(config.checkpoint.interval_seconds * 1_000).filter(|interval| *interval > 0),
+    }
 }
 
 /// A number that no other process has: from the system's random source, or from the time where there is none.

@@ -5,6 +5,7 @@ pub mod bucket;
 pub mod connection;
 pub mod deadline;
 pub mod driver;
+pub mod files;
 pub mod forward;
 pub mod node;
 pub mod objects;

@@ -29,6 +29,12 @@ pub struct Identity {
     /// The nodes of the cluster as last told by the operator, opaque to this room.
     #[serde(default)]
     pub directory: serde_json::Value,
+    /// The archive as last ordered by the operator, opaque to this room.
+    #[serde(default)]
+    pub archive: serde_json::Value,
+    /// Whether `cluster/0` of the incarnation was seen in the bucket.
+    #[serde(default)]
+    pub is_published: bool,
 }
 
 /// Whose a store is.
@@ -44,7 +50,8 @@ pub struct Membership {
 impl Identity {
     /// The identity of a disk that is used for the first time.
     pub fn new(store: StoreId) -> Identity {
-        Identity { format: FORMAT, store, membership: None, epoch: Epoch(0), directory: serde_json::Value::Null }
+        let (directory, archive) = (serde_json::Value::Null, serde_json::Value::Null);
+        Identity { format: FORMAT, store, membership: None, epoch: Epoch(0), directory, archive, is_published: false }
     }
 
     /// Reads the identity in `folder`; `None` where the folder is empty or missing. A folder with other content is refused untouched.

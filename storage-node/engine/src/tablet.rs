@@ -6,7 +6,11 @@
 
 use crate::EngineError;
 use bytes::Bytes;
-use std::{ops::ControlFlow, path::Path, sync::Arc};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use strata_base::ShardId;
 
 mod memory;
@@ -93,6 +97,13 @@ pub trait TabletStore: Send + Sync {
 
     /// Takes over a tablet that was received as a snapshot, as the given generation. Survives a crash from here on.
     fn adopt(&self, shard: ShardId, generation: u64, tablet: &Arc<dyn Tablet>) -> Result<Arc<dyn Tablet>, EngineError>;
+
+    /// Makes a tablet of files that were fetched: paths, and the names under which the tablet knows them. What was left of an unfinished attempt
+    /// is removed. Waits for the disk.
+    fn build(&self, shard: ShardId, generation: u64, files: &[(PathBuf, String)]) -> Result<Arc<dyn Tablet>, EngineError>;
+
+    /// A value in the files of a checkpoint, without changing them. Waits for the disk.
+    fn peek(&self, checkpoint: &Path, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
     /// Removes the generations of a shard before `keep`, or all of them. Newer ones stay, so that this may be done late. The tablets removed
     /// may still be read by whoever holds them.

@@ -1,14 +1,14 @@
 //! Applying committed entries: bytes into the tablet, in one batch with the applied index; then the replies.
 
-use super::{Host, Outcome, order::ChangeContext, replica::Replica};
+use super::{Host, Outcome, order::ChangeContext, replica::Replica, tier::archived_entry};
 use crate::{
+    agreement::{Agreed, Agreement, LogEntry},
     bridge::apply_effect,
     descriptor::{APPLIED_KEY, Applied, DESCRIPTOR_KEY},
 };
 use bytes::Bytes;
 use strata_base::Epoch;
 use strata_engine::tablet::{TabletChange, TabletFamily};
-use strata_kv::entry::Entry;
 use strata_node_api::MemberChange;
 use strata_raft_group::{Committed, Payload};
 
@@ -18,11 +18,14 @@ impl<T> Host<T> {
         let mut changes = Vec::new();
         let mut applied = replica.applied;
         let mut places = Vec::with_capacity(committed.len());
+        let mut archived = Vec::new();
         for entry in committed {
             places.push((entry.index, entry.term));
+            let for_archive = self.tier.is_some().then(|| archived_entry(&entry, applied.hlc));
             if let Err(reason) = apply_entry(replica, entry, &mut changes, &mut applied) {
                 return self.stop(replica, reason);
             }
+            archived.extend(for_archive.map(|entry| strata_engine::tier::Entry { hlc: applied.hlc, ..entry }));
         }
         changes.push(TabletChange::Put(TabletFamily::System, Bytes::from_static(APPLIED_KEY), applied.encode()));
         let Some(tablet) = &replica.tablet else { return self.stop(replica, "it has entries to apply and no tablet".to_owned()) };
@@ -31,6 +34,7 @@ impl<T> Host<T> {
         }
         replica.applied = applied;
         replica.group.applied(applied.index);
+        self.tell_committed(replica, archived);
         for (index, term) in places {
             self.resolve(replica, index, term);
         }
@@ -60,6 +64,17 @@ impl<T> Host<T> {
     }
 }
 
+/// A document counts if its number follows the last one.
+fn agree<T>(replica: &mut Replica<T>, agreement: Agreement, changes: &mut Vec<TabletChange>) {
+    let Agreement { kind, number, document, .. } = agreement;
+    let next = replica.agreed.get(&kind).map_or(0, |last| last.number + 1);
+    if number == next {
+        let agreed = Agreed { number, document };
+        changes.push(TabletChange::Put(TabletFamily::System, Bytes::from_static(kind.key()), agreed.encode()));
+        replica.agreed.insert(kind, agreed);
+    }
+}
+
 fn apply_entry<T>(
     replica: &mut Replica<T>,
     committed: Committed,
@@ -73,10 +88,16 @@ fn apply_entry<T>(
         Payload::Empty => {}
         Payload::Normal(bytes) => {
             replica.unflushed_bytes += bytes.len() as u64;
-            let entry = Entry::decode(bytes).map_err(|error| format!("cannot apply entry {index}: {error}"))?;
-            applied.hlc = applied.hlc.max(entry.hlc);
-            for effect in entry.effects {
-                apply_effect(effect, changes, &mut applied.counts);
+            let entry = LogEntry::decode(bytes).map_err(|error| format!("cannot apply entry {index}: {error}"))?;
+            applied.hlc = applied.hlc.max(entry.hlc());
+            match entry {
+                LogEntry::Commands(entry) => {
+                    replica.last_write = index;
+                    for effect in entry.effects {
+                        apply_effect(effect, changes, &mut applied.counts);
+                    }
+                }
+                LogEntry::Agreement(agreement) => agree(replica, agreement, changes),
             }
         }
         Payload::Change { context, change } => {

@@ -62,10 +62,12 @@ impl<T> Host<T> {
         }
         if let Lead::Elect(term) = replica.lead
             && replica.applied.term == term
+            && !self.awaits_publication()
         {
             // Everything that an earlier leader wrote is applied now, and with it the highest HLC of the log.
             replica.lead = Lead::Serving(term);
             replica.hlc = replica.hlc.max(replica.applied.hlc);
+            self.tell_lead(replica);
         }
         self.learn_own_route(replica);
     }
@@ -75,6 +77,7 @@ impl<T> Host<T> {
         replica.must_drain = false;
         replica.transfer = None;
         replica.last_place = None;
+        self.tell_follow(replica.shard);
         let hint = self.leader_store(replica);
         self.refuse_waiting(replica, NotDone::NotLeader(hint));
     }
@@ -153,7 +156,7 @@ impl<T> Host<T> {
     fn evaluate_round(&mut self, replica: &mut Replica<T>) -> Option<RoundResult<T>> {
         let reader = replica.reader()?;
         let now_ms = self.now_ms();
-        let is_disk_full = self.is_disk_full();
+        let is_full = if self.is_disk_full() { Some(DISK_FULL) } else { self.is_archive_full().then_some(ARCHIVE_FULL) };
         let (applied, slots) = (replica.applied, replica.slots());
         let mut result =
             RoundResult { effects: Vec::new(), replies: Vec::new(), idle: Vec::new(), needs_entry: false, deadline_ms: u64::MAX };
@@ -163,8 +166,8 @@ impl<T> Host<T> {
         {
             replica.queue_bytes -= size(&queued);
             let Queued { command: Command { call, token, .. }, deadline_ms } = queued;
-            if is_disk_full && call.spec.denies_oom() {
-                self.done(token, Outcome::Reply(Reply::Error(DISK_FULL)));
+            if let Some(error) = is_full.clone().filter(|_| call.spec.denies_oom()) {
+                self.done(token, Outcome::Reply(Reply::Error(error)));
                 continue;
             }
             let hlc = replica.hlc.next(now_ms);
@@ -365,6 +368,10 @@ impl<T> Host<T> {
 
 const DISK_FULL: ErrorReply =
     ErrorReply::fixed("OOM command not allowed when the disk is below its reserve: delete data, or let the operator grow the volume");
+
+const ARCHIVE_FULL: ErrorReply = ErrorReply::fixed(
+    "OOM command not allowed while the local log is full of what the archive's store did not take: see the cluster's conditions",
+);
 
 fn facts(applied: &Applied, slots: SlotRange, random: u64) -> Facts {
     Facts { applied: applied.hlc, counts: applied.counts, slots, random }

@@ -1,11 +1,17 @@
 //! What a host is told, and what it asks for.
 
+use super::files::{FilesDone, FilesWork};
 use crate::routes::{Route, RouteTable};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use strata_base::{Epoch, PeerId, ShardId, StoreId};
-use strata_engine::{identity::Identity, log::LogBatch, tablet::Tablet};
+use strata_base::{Epoch, Hlc, PeerId, ShardId, StoreId};
+use strata_engine::{
+    identity::Identity,
+    log::LogBatch,
+    tablet::Tablet,
+    tier::{self, Answered, CallId, layout::LifeId},
+};
 use strata_kv::{Reply, command::Call};
 use strata_node_api::{Answer, Order};
 
@@ -75,6 +81,19 @@ pub enum PeerMessage {
         wall_ms: u64,
         /// What it leads.
         routes: Vec<Route>,
+        /// The life of its process.
+        life: LifeId,
+        /// From the leader of the first shard: the lives that the cluster document names which was last seen in the bucket.
+        registered: Option<Vec<LifeId>>,
+    },
+    /// A shard is archived this far, says its leader.
+    Archived {
+        /// The shard.
+        shard: ShardId,
+        /// The last index of the contiguous prefix.
+        index: u64,
+        /// Its HLC.
+        hlc: Hlc,
     },
 }
 
@@ -141,10 +160,19 @@ pub enum Event<T> {
     /// The operator asks for something.
     Order {
         /// What.
-        order: Order,
+        order: Box<Order>,
         /// Comes back with the answer.
         ticket: u64,
     },
+    /// A store of objects answered.
+    Answered {
+        /// Which call.
+        id: CallId,
+        /// What it said.
+        answered: Answered,
+    },
+    /// Work with files is done.
+    Files(Box<FilesDone>),
     /// The disk's free space was looked at.
     Disk {
         /// The file system's size, in bytes.
@@ -223,4 +251,8 @@ pub enum Effect<T> {
     },
     /// Connections shall use this from now on.
     Publish(Arc<RouteTable>),
+    /// Ask a store of objects; comes back as [`Event::Answered`].
+    Call(tier::Call),
+    /// Work with files, in the order given; comes back as [`Event::Files`].
+    Files(FilesWork),
 }

@@ -4,6 +4,7 @@ use super::{Host, PeerMessage, replica::Replica};
 use crate::{limits, routes::Route};
 use bytes::Bytes;
 use strata_base::{Epoch, PeerId, ShardId, StoreId};
+use strata_engine::tier::{archive::Position, layout::LifeId};
 use strata_raft_group::{RaftGroup, Settings, Start, peek};
 
 impl<T> Host<T> {
@@ -11,8 +12,13 @@ impl<T> Host<T> {
         match message {
             PeerMessage::Raft { shard, from, to, bytes } => self.on_raft_message(from_store, shard, from, to, &bytes),
             PeerMessage::Gone { shard, peer, epoch } => self.on_gone(shard, peer, epoch),
-            PeerMessage::Gossip { wall_ms, routes } => {
+            PeerMessage::Archived { shard, index, hlc } => self.on_archived(shard, Position { index, hlc }),
+            PeerMessage::Gossip { wall_ms, routes, life, registered } => {
                 self.clock.hear(self.now, from_store, wall_ms);
+                self.lives.insert(from_store, life);
+                if let Some(lives) = registered {
+                    self.note_registered(&lives);
+                }
                 for route in routes {
                     self.routes_changed |= self.routes.learn(&route);
                 }
@@ -105,8 +111,11 @@ impl<T> Host<T> {
         let routes: Vec<Route> = led.filter_map(|replica| self.route_of(replica)).collect();
         let own = self.stores.identity.store;
         let others: Vec<StoreId> = self.nodes.iter().map(|node| node.store).filter(|store| *store != own).collect();
+        let (wall_ms, life) = (self.now.wall_ms, LifeId(self.life));
+        let registered = self.tier.as_ref().and_then(|tier| tier.open.as_ref()?.publication.lives.clone());
         for store in others {
-            self.queue_message(store, PeerMessage::Gossip { wall_ms: self.now.wall_ms, routes: routes.clone() });
+            let (routes, registered) = (routes.clone(), registered.clone());
+            self.queue_message(store, PeerMessage::Gossip { wall_ms, routes, life, registered });
         }
     }
 

@@ -41,6 +41,14 @@ impl<T> Host<T> {
             }
             self.touch(shard);
         }
+        if self.tick.is_multiple_of(limits::TIER_TICKS)
+            && let Some(tier) = &mut self.tier
+        {
+            tier.tick();
+        }
+        if self.tier.is_some() && self.tick.is_multiple_of(limits::ARCHIVED_TICKS) {
+            self.repeat_archived();
+        }
         if self.tick.is_multiple_of(limits::GOSSIP_TICKS) {
             self.gossip();
         }
@@ -151,6 +159,7 @@ impl<T> Host<T> {
             let slowest = replica.group.progress().iter().filter(|member| member.is_active).map(|member| member.matched).min();
             cut_to = cut_to.min(replica.applied.index.saturating_sub(limits::LOG_ENTRIES_KEPT)).min(slowest.unwrap_or(u64::MAX));
         }
+        cut_to = cut_to.min(self.archive_bound(replica));
         if replica.tablet.is_none() || cut_to <= replica.group.truncated().0 {
             return;
         }

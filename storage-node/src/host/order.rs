@@ -18,9 +18,10 @@ use strata_engine::{
     identity::Membership,
     log::{LogState, ReplicaBatch},
     tablet::{Tablet, TabletChange, TabletFamily},
+    tier::archive::Position,
 };
 use strata_kv::Counts;
-use strata_node_api::{Answer, Member, MemberChange, NodeAddress, Order, OrderKind, RefusalClass};
+use strata_node_api::{Answer, Member, MemberChange, NodeAddress, Order, OrderKind, RefusalClass, ShardOrigin};
 use strata_raft_group::{Change, HardState, RaftGroup, Refusal, Start};
 
 /// What travels with a change of members: where they lie.
@@ -60,22 +61,24 @@ impl<T> Host<T> {
         let answer = match order.order {
             OrderKind::Join => self.join(order.cluster, order.incarnation),
             OrderKind::Directory { nodes } => self.set_directory(nodes),
-            OrderKind::CreateShard { shard, table, slots, members, .. } => match self.create_shard(shard, table, slots, &members) {
-                Answer::Accepted => {
-                    let write = self.log_writes;
-                    return self.after_write.push((write, Effect::Answer { ticket, answer: Answer::Done }));
+            OrderKind::CreateShard { shard, table, slots, members, origin } => {
+                match self.create_shard(shard, table, slots, &members, origin) {
+                    Answer::Accepted => {
+                        let write = self.log_writes;
+                        return self.after_write.push((write, Effect::Answer { ticket, answer: Answer::Done }));
+                    }
+                    answer => answer,
                 }
-                answer => answer,
-            },
+            }
             OrderKind::TransferLeader { shard, to } => self.order_transfer(shard, to),
             OrderKind::EvictLeaders { for_millis } => {
                 self.evicted_until_ms = self.now.monotonic_ms + for_millis.min(limits::EVICTION_MILLIS_MAX);
                 Answer::Done
             }
             OrderKind::ChangeMembers { shard, shard_epoch, changes } => self.change_members(shard, shard_epoch, &changes),
-            OrderKind::OpenArchive { .. } | OrderKind::Restore { .. } | OrderKind::Checkpoint { .. } => {
-                refused(RefusalClass::Invalid, "this build has no archive")
-            }
+            OrderKind::OpenArchive { claim } => self.open_archive(claim),
+            OrderKind::Restore { restore } => self.order_restore(restore),
+            OrderKind::Checkpoint { shard, not_before_millis } => self.order_checkpoint(shard, not_before_millis),
         };
         self.effects.push(Effect::Answer { ticket, answer });
     }
@@ -126,7 +129,14 @@ impl<T> Host<T> {
     }
 
     /// Creates a replica. `Accepted` here means: done once the append that was just handed out is durable.
-    fn create_shard(&mut self, shard: ShardId, table: TableId, slots: SlotRange, members: &[Member]) -> Answer {
+    fn create_shard(
+        &mut self,
+        shard: ShardId,
+        table: TableId,
+        slots: SlotRange,
+        members: &[Member],
+        origin: Option<ShardOrigin>,
+    ) -> Answer {
         let own = self.stores.identity.store;
         let Some(member) = members.iter().find(|member| member.store == own) else {
             return refused(RefusalClass::Invalid, format!("store {own} is not among the members of shard {shard}"));
@@ -142,34 +152,52 @@ impl<T> Host<T> {
                 None => refused(RefusalClass::NotReady, format!("shard {shard} waits for a snapshot of its leader")),
             };
         }
-        let start = Start::empty(member.peer, descriptor.configuration());
-        let (settings, log) = (self.raft_settings(), self.log_reader(shard));
-        let group = RaftGroup::new(settings, start, log).expect("a fresh member is consistent");
-        let tablet = match self.create_tablet(shard, &descriptor) {
+        let restored = match origin.map(|origin| self.take_restored(shard, &origin)).transpose() {
+            Ok(restored) => restored,
+            Err(answer) => return answer,
+        };
+        let applied = restored.as_ref().map_or(ORIGIN, |restored| restored.applied);
+        let tablet = match self.found_tablet(shard, &descriptor, restored.map(|restored| restored.tablet), applied) {
             Ok(tablet) => tablet,
             Err(error) => return refused(RefusalClass::NotReady, error.to_string()),
         };
+        let place = (applied.index, applied.term);
+        let hard_state = HardState { term: applied.term, vote: 0, commit: applied.index };
+        let configuration = descriptor.configuration();
+        let start = Start { peer: member.peer, configuration, hard_state, truncated: place, last: place, applied: place };
+        let (settings, log) = (self.raft_settings(), self.log_reader(shard));
+        let group = RaftGroup::new(settings, start, log).expect("a fresh member is consistent");
         let mut replica = Replica::new(shard, group);
-        replica.applied = ORIGIN;
-        replica.flushed = Start::ORIGIN;
+        replica.applied = applied;
+        replica.flushed = applied.index;
+        replica.last_write = applied.index;
+        replica.hlc = applied.hlc;
+        replica.archived = Position { index: applied.index, hlc: applied.hlc };
         replica.tablet = Some(tablet);
         replica.generation = FIRST_GENERATION;
         replica.descriptor = Some(descriptor);
         replica.is_recorded = true;
-        let hard_state = HardState { term: Start::ORIGIN, vote: 0, commit: Start::ORIGIN };
         let states = vec![(LogState::Replica, replica.record().encode()), (LogState::HardState, hard_state.encode())];
         self.append(ReplicaBatch { shard, states, ..ReplicaBatch::default() }, true);
         self.write_log();
         self.learn_own_route(&replica);
         self.replicas.insert(shard, replica);
+        self.note_created(shard);
         self.touch(shard);
         Answer::Accepted
     }
 
-    fn create_tablet(&self, shard: ShardId, descriptor: &Descriptor) -> Result<Arc<dyn Tablet>, EngineError> {
-        let tablet = self.stores.tablets.create(shard, FIRST_GENERATION)?;
+    /// The tablet of a new replica, restored or empty, with its descriptor and how far it is.
+    fn found_tablet(
+        &self,
+        shard: ShardId,
+        descriptor: &Descriptor,
+        restored: Option<Arc<dyn Tablet>>,
+        applied: Applied,
+    ) -> Result<Arc<dyn Tablet>, EngineError> {
+        let tablet = restored.map_or_else(|| self.stores.tablets.create(shard, FIRST_GENERATION), Ok)?;
         let put = |key: &'static [u8], value| TabletChange::Put(TabletFamily::System, Bytes::from_static(key), value);
-        tablet.write(vec![put(DESCRIPTOR_KEY, descriptor.encode()), put(APPLIED_KEY, ORIGIN.encode())])?;
+        tablet.write(vec![put(DESCRIPTOR_KEY, descriptor.encode()), put(APPLIED_KEY, applied.encode())])?;
         tablet.flush()?;
         Ok(tablet)
     }
@@ -229,7 +257,8 @@ fn no_such_shard(shard: ShardId) -> Answer {
     refused(RefusalClass::NoSuchShard, format!("this node has no replica of shard {shard}"))
 }
 
-const FIRST_GENERATION: u64 = 1;
+/// The generation of a tablet that no snapshot replaced.
+pub const FIRST_GENERATION: u64 = 1;
 
 /// How far a tablet is that was just created.
 const ORIGIN: Applied = Applied { index: Start::ORIGIN, term: Start::ORIGIN, hlc: Hlc::ZERO, counts: Counts { keys: 0, expires: 0 } };

@@ -2,6 +2,7 @@
 
 use super::event::Command;
 use crate::{
+    agreement::{Agreed, AgreementKind},
     bridge::{LogReader, TabletReader},
     descriptor::{Applied, Descriptor, ReplicaRecord},
 };
@@ -10,7 +11,7 @@ use std::{
     sync::Arc,
 };
 use strata_base::{Hlc, PeerId, ShardId, StoreId};
-use strata_engine::tablet::Tablet;
+use strata_engine::{tablet::Tablet, tier::archive::Position};
 use strata_kv::{Overlay, Reply, Round};
 use strata_raft_group::{HardState, Message, Place, RaftGroup};
 
@@ -132,6 +133,14 @@ pub(super) struct Replica<T> {
     pub(super) is_removed: bool,
     /// A round was refused after evaluation: nothing is evaluated until what is proposed is applied and the overlay can be cleared.
     pub(super) must_drain: bool,
+    /// Up to where the shard is known to be archived.
+    pub(super) archived: Position,
+    /// Up to where the log need not be kept for the archive, by policy.
+    pub(super) released: u64,
+    /// The last entry applied that holds commands; too late rather than too early.
+    pub(super) last_write: u64,
+    /// The documents that the shard agreed on last.
+    pub(super) agreed: BTreeMap<AgreementKind, Agreed>,
 }
 
 impl<T> Replica<T> {
@@ -166,13 +175,19 @@ impl<T> Replica<T> {
             correspondents: BTreeMap::new(),
             is_removed: false,
             must_drain: false,
+            archived: Position::default(),
+            released: 0,
+            last_write: 0,
+            agreed: BTreeMap::new(),
         }
     }
 
     /// What the log store keeps of it.
     pub(super) fn record(&self) -> ReplicaRecord {
         let (truncated_index, truncated_term) = self.group.truncated();
-        ReplicaRecord::Here { peer: self.group.peer(), generation: self.generation, truncated_index, truncated_term }
+        let (archived_index, archived_hlc) = (self.archived.index, self.archived.hlc);
+        let (peer, generation) = (self.group.peer(), self.generation);
+        ReplicaRecord::Here { peer, generation, truncated_index, truncated_term, archived_index, archived_hlc }
     }
 
     /// Whether it leads and serves.

@@ -17,7 +17,9 @@ impl<T> Host<T> {
             None => NodeState::Empty,
             Some(membership) => NodeState::Member { cluster: membership.cluster.clone(), incarnation: membership.incarnation },
         };
+        let (archive, mut archives) = self.report_archive(self.clock.peek_ms(self.now));
         let mut shards: Vec<ShardReport> = self.replicas.values().map(|replica| self.report_replica(replica)).collect();
+        shards.iter_mut().for_each(|shard| shard.archive = archives.remove(&shard.shard));
         shards.sort_by_key(|shard| (shard.table, shard.slots, shard.shard));
         let ago = |tick: u64| (self.tick - tick) * self.settings.tick_millis;
         Report {
@@ -34,8 +36,8 @@ impl<T> Host<T> {
             shards,
             heard: self.heard.iter().map(|(store, tick)| Heard { store: *store, millis_ago: ago(*tick) }).collect(),
             problems: self.problems(),
-            archive: None,
-            restore: None,
+            archive,
+            restore: self.report_restore(),
         }
     }
 
@@ -49,6 +51,9 @@ impl<T> Host<T> {
         if !self.clock.is_trustworthy(self.now) {
             let (skew, bound) = (self.clock.skew_ms(self.now), limits::CLOCK_SKEW_MILLIS_MAX);
             add(ProblemClass::ClockSkew, format!("the clock is {skew} ms off its quorum's, more than {bound}: mend time synchronisation"));
+        }
+        if let Some(problem) = self.report_archive(self.clock.peek_ms(self.now)).0.and_then(|archive| archive.problem) {
+            add(ProblemClass::ArchiveFailing, format!("the archive's store answers {}: {}", problem.class, problem.message));
         }
         for replica in self.replicas.values() {
             if let Some(reason) = &replica.stopped {
@@ -100,8 +105,8 @@ impl<T> Host<T> {
             expires: replica.applied.counts.expires,
             progress: progress.collect(),
             archive: None,
-            checkpoint: None,
-            checkpointing: None,
+            checkpoint: self.report_checkpoint(replica.shard),
+            checkpointing: self.report_checkpointing(replica.shard),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Snapshots: a tablet's files instead of a log that is no longer there.
 
 use super::{Host, Outcome, event::Effect, replica::Replica};
-use crate::descriptor::{APPLIED_KEY, Applied, DESCRIPTOR_KEY, Descriptor};
+use crate::{
+    agreement::{Agreed, AgreementKind},
+    descriptor::{APPLIED_KEY, Applied, DESCRIPTOR_KEY, Descriptor},
+};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 use strata_base::{PeerId, ShardId};
 use strata_engine::{
     log::{LogState, ReplicaBatch},
@@ -18,7 +21,7 @@ impl<T> Host<T> {
         if replica.group.peer() != to || replica.stopped.is_some() {
             return;
         }
-        let Ok((applied, descriptor)) = read_state(&tablet) else { return };
+        let Ok(State { applied, descriptor, .. }) = read_state(&tablet) else { return };
         if descriptor.store_of(from).is_none() {
             return;
         }
@@ -45,7 +48,7 @@ impl<T> Host<T> {
         let generation = 1 + replica.generation.max(self.generations_gone.get(&replica.shard).copied().unwrap_or(0));
         let adopted = self.stores.tablets.adopt(replica.shard, generation, &arrived);
         let state = adopted.and_then(|tablet| read_state(&tablet).map(|state| (tablet, state)));
-        let (tablet, (applied, descriptor)) = match state {
+        let (tablet, State { applied, descriptor, agreed }) = match state {
             Ok(found) => found,
             Err(error) => return self.stop(replica, error.to_string()),
         };
@@ -58,6 +61,8 @@ impl<T> Host<T> {
         replica.unflushed_bytes = 0;
         replica.hlc = replica.hlc.max(applied.hlc);
         replica.descriptor = Some(descriptor);
+        replica.agreed = agreed;
+        replica.last_write = applied.index;
         replica.correspondents.clear();
         replica.is_recorded = true;
         let states = vec![(LogState::Replica, replica.record().encode())];
@@ -79,11 +84,24 @@ impl<T> Host<T> {
 }
 
 /// What a tablet says of itself.
-pub(super) fn read_state(tablet: &Arc<dyn Tablet>) -> Result<(Applied, Descriptor), strata_engine::EngineError> {
+pub(super) struct State {
+    pub(super) applied: Applied,
+    pub(super) descriptor: Descriptor,
+    pub(super) agreed: BTreeMap<AgreementKind, Agreed>,
+}
+
+/// Reads what a tablet says of itself.
+pub(super) fn read_state(tablet: &Arc<dyn Tablet>) -> Result<State, strata_engine::EngineError> {
     let damaged = |reason: &str| strata_engine::EngineError::Damaged { what: "a tablet".to_owned(), reason: reason.to_owned() };
     let applied = tablet.get(TabletFamily::System, APPLIED_KEY)?.ok_or_else(|| damaged("it has no applied state"))?;
     let applied = Applied::decode(&applied).ok_or_else(|| damaged("its applied state does not decode"))?;
     let descriptor = tablet.get(TabletFamily::System, DESCRIPTOR_KEY)?.ok_or_else(|| damaged("it has no descriptor"))?;
     let descriptor = Descriptor::decode(&descriptor).map_err(|reason| damaged(&reason))?;
-    Ok((applied, descriptor))
+    let mut agreed = BTreeMap::new();
+    for kind in AgreementKind::ALL {
+        if let Some(value) = tablet.get(TabletFamily::System, kind.key())? {
+            agreed.insert(kind, Agreed::decode(value).ok_or_else(|| damaged("an agreed document does not decode"))?);
+        }
+    }
+    Ok(State { applied, descriptor, agreed })
 }

@@ -1,9 +1,13 @@
 //! Opening replicas from what the disk holds.
 
-use super::{Host, replica::Replica, snapshot::read_state};
+use super::{
+    Host,
+    replica::Replica,
+    snapshot::{State, read_state},
+};
 use crate::descriptor::ReplicaRecord;
 use strata_base::{PeerId, ShardId};
-use strata_engine::{EngineError, log::LogState};
+use strata_engine::{EngineError, log::LogState, tier::archive::Position};
 use strata_raft_group::{Configuration, HardState, RaftGroup, Start};
 
 impl<T> Host<T> {
@@ -17,10 +21,11 @@ impl<T> Host<T> {
                     self.gone.insert(shard, peer);
                     self.stores.tablets.retain(shard, None)?;
                 }
-                ReplicaRecord::Here { peer, generation, truncated_index, truncated_term } => {
+                ReplicaRecord::Here { peer, generation, truncated_index, truncated_term, archived_index, archived_hlc } => {
                     self.stores.tablets.retain(shard, (generation > 0).then_some(generation))?;
                     self.stores.tablets.forget_after(shard, generation)?;
-                    let replica = self.open_replica(shard, peer, generation, (truncated_index, truncated_term))?;
+                    let mut replica = self.open_replica(shard, peer, generation, (truncated_index, truncated_term))?;
+                    replica.archived = Position { index: archived_index, hlc: archived_hlc };
                     self.learn_own_route(&replica);
                     self.replicas.insert(shard, replica);
                 }
@@ -48,7 +53,7 @@ impl<T> Host<T> {
             return Ok(self.begin_replica(shard, empty));
         }
         let opened = self.stores.tablets.open(shard, generation).and_then(|tablet| read_state(&tablet).map(|state| (tablet, state)));
-        let (tablet, (applied, descriptor)) = match opened {
+        let (tablet, State { applied, descriptor, agreed }) = match opened {
             Ok(found) => found,
             Err(error) => {
                 // The others of the shard go on; this one waits to be replaced.
@@ -66,6 +71,8 @@ impl<T> Host<T> {
         replica.tablet = Some(tablet);
         replica.flushed = applied.index;
         replica.applied = applied;
+        replica.last_write = applied.index;
+        replica.agreed = agreed;
         replica.hlc = applied.hlc;
         replica.descriptor = Some(descriptor);
         Ok(replica)

@@ -1,9 +1,9 @@
 //! The driver: the threads around a host. One runs its turns, one writes the log, one does the slow work of tablets.
 
-use super::{peer_client::Peers, snapshot};
+use super::{files::FilesWorker, objects::ObjectStores, peer_client::Peers, snapshot};
 use crate::{
     clock::Moment,
-    host::{Effect, Event, Host, HostSettings, Outcome, Stores},
+    host::{Effect, Event, FilesWork, Host, HostSettings, Outcome, Stores},
     limits,
     routes::RouteTable,
 };
@@ -102,8 +102,8 @@ pub struct Surroundings {
     pub peers: Peers,
     /// The node's disk.
     pub data_dir: PathBuf,
-    /// For tasks that send snapshots.
-    pub runtime: tokio::runtime::Handle,
+    /// The store of the archive, where one is declared.
+    pub objects: Option<ObjectStores>,
     /// Told once, with the reason, when the process must end.
     pub fatal: Fatal,
 }
@@ -146,6 +146,9 @@ pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Re
     };
     let writer = LogWriter { log: log.clone(), handle: handle.clone(), clock: around.clock, fatal: around.fatal.clone() };
     spawn("log", Box::new(move || writer.run(&log_receiver)));
+    let (files_sender, files_receiver) = crossbeam_channel::bounded(limits::EVENTS_MAX);
+    let files = FilesWorker { tablets: tablets.clone(), host: handle.clone(), data_dir: around.data_dir.clone() };
+    spawn("files", Box::new(move || files.run(&files_receiver)));
     let worker = SlowWorker { log, tablets, handle: handle.clone(), data_dir: around.data_dir.clone() };
     spawn("tablets", Box::new(move || worker.run(&slow_receiver)));
     let looper = Looper {
@@ -156,6 +159,7 @@ pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Re
         publish,
         log: log_sender,
         slow: slow_sender,
+        files: files_sender,
         tickets: BTreeMap::new(),
         next_ticket: 0,
     };
@@ -171,6 +175,7 @@ struct Looper {
     publish: watch::Sender<Arc<RouteTable>>,
     log: Sender<(LogBatch, u64)>,
     slow: Sender<Slow>,
+    files: Sender<FilesWork>,
     tickets: BTreeMap<u64, oneshot::Sender<Answer>>,
     next_ticket: u64,
 }
@@ -223,7 +228,7 @@ impl Looper {
             Input::Order(order, answer) => {
                 self.next_ticket += 1;
                 self.tickets.insert(self.next_ticket, answer);
-                batch.push(Event::Order { order: *order, ticket: self.next_ticket });
+                batch.push(Event::Order { order, ticket: self.next_ticket });
             }
             Input::Report(sender) => {
                 let _ = sender.send(self.host.report());
@@ -267,6 +272,13 @@ impl Looper {
                     let _ = sender.send(answer);
                 }
             }
+            Effect::Call(call) => {
+                if let Some(objects) = &self.around.objects {
+                    let (id, handle) = (call.id, self.handle.clone());
+                    objects.call(call, move |answered| handle.give(Input::Event(Event::Answered { id, answered })));
+                }
+            }
+            Effect::Files(work) => self.files.send(work).map_err(|_| gone(()))?,
             Effect::Publish(routes) => {
                 self.around.peers.set_nodes(&routes);
                 self.publish.send_replace(routes);

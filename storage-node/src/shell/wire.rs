@@ -6,7 +6,8 @@ use crate::{
     routes::Route,
 };
 use bytes::{Bytes, BytesMut};
-use strata_base::{Epoch, PeerId, ShardId, StoreId};
+use strata_base::{Epoch, Hlc, PeerId, ShardId, StoreId};
+use strata_engine::tier::layout::LifeId;
 
 /// A message, for the wire.
 pub fn to_wire(message: PeerMessage) -> proto::Message {
@@ -17,9 +18,13 @@ pub fn to_wire(message: PeerMessage) -> proto::Message {
         PeerMessage::Gone { shard, peer, epoch } => {
             proto::message::Kind::Gone(proto::Gone { shard: shard.0, peer: peer.0, epoch: epoch.0 })
         }
-        PeerMessage::Gossip { wall_ms, routes } => {
+        PeerMessage::Gossip { wall_ms, routes, life, registered } => {
             let routes = Bytes::from(serde_json::to_vec(&routes).expect("routes are plain data"));
-            proto::message::Kind::Gossip(proto::Gossip { wall_ms, routes })
+            let registered = registered.map(|lives| proto::Registered { lives: lives.into_iter().map(|life| life.0).collect() });
+            proto::message::Kind::Gossip(proto::Gossip { wall_ms, routes, life: life.0, registered })
+        }
+        PeerMessage::Archived { shard, index, hlc } => {
+            proto::message::Kind::Archived(proto::Archived { shard: shard.0, index, hlc: hlc.as_u64() })
         }
     };
     proto::Message { kind: Some(kind) }
@@ -36,7 +41,11 @@ pub fn from_wire(message: proto::Message) -> Option<PeerMessage> {
         }
         proto::message::Kind::Gossip(gossip) => {
             let routes: Vec<Route> = serde_json::from_slice(&gossip.routes).ok()?;
-            PeerMessage::Gossip { wall_ms: gossip.wall_ms, routes }
+            let registered = gossip.registered.map(|registered| registered.lives.into_iter().map(LifeId).collect());
+            PeerMessage::Gossip { wall_ms: gossip.wall_ms, routes, life: LifeId(gossip.life), registered }
+        }
+        proto::message::Kind::Archived(archived) => {
+            PeerMessage::Archived { shard: ShardId(archived.shard), index: archived.index, hlc: Hlc::from_u64(archived.hlc) }
         }
     })
 }

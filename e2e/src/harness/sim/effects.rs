@@ -82,6 +82,7 @@ impl Simulation {
                 self.trace.note((ticket, format!("{answer:?}")));
                 self.order_answered(node, ticket, answer);
             }
+            Effect::Call(_) | Effect::Files(_) => unreachable!("no bucket is declared in this simulation"),
             Effect::Publish(routes) => self.nodes[node].routes = routes,
         }
     }

@@ -119,7 +119,7 @@ impl Simulation {
             Order { epoch: Epoch(1), cluster: CLUSTER.to_owned(), incarnation: INCARNATION, store: self.nodes[node].store(), order };
         let life = self.nodes[node].life;
         let delay = self.draws.u64(MILLI..20 * MILLI);
-        self.queue.after(delay, Action::Arrive { node, life, event: Event::Order { order, ticket } });
+        self.queue.after(delay, Action::Arrive { node, life, event: Event::Order { order: Box::new(order), ticket } });
         ticket
     }
 

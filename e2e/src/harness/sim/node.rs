@@ -91,8 +91,14 @@ impl Node {
 
     /// Starts the process on its disk.
     pub(super) fn start(&mut self, options: &Options, seed: u64, now: u64) -> Result<(), EngineError> {
-        let settings =
-            HostSettings { seed, tick_millis: TICK_MILLIS, log_bytes: options.log_bytes, disk_reserve_bytes: 0, zone: String::new() };
+        let settings = HostSettings {
+            seed,
+            tick_millis: TICK_MILLIS,
+            log_bytes: options.log_bytes,
+            disk_reserve_bytes: 0,
+            zone: String::new(),
+            tier: None,
+        };
         let stores = Stores { log: self.disk.log.clone(), tablets: self.disk.tablets.clone(), identity: self.disk.identity.clone() };
         self.host = Some(Host::new(settings, stores, self.moment(now))?);
         self.life += 1;

@@ -150,7 +150,8 @@ impl Trace {
             match message {
                 PeerMessage::Raft { shard, from, to, bytes } => self.note((shard.0, from.0, to.0, &bytes[..])),
                 PeerMessage::Gone { shard, peer, epoch } => self.note((shard.0, peer.0, epoch.0)),
-                PeerMessage::Gossip { wall_ms, routes } => self.note((wall_ms, routes.len())),
+                PeerMessage::Archived { shard, index, hlc } => self.note((shard.0, index, hlc.as_u64())),
+                PeerMessage::Gossip { wall_ms, routes, .. } => self.note((wall_ms, routes.len())),
             }
         }
     }

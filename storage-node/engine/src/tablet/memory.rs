@@ -5,7 +5,7 @@ use crate::EngineError;
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use strata_base::ShardId;
@@ -144,6 +144,14 @@ impl TabletStore for MemoryTabletStore {
         let adopted = Arc::new(adopted);
         self.lock().insert((shard, generation), adopted.clone());
         Ok(adopted)
+    }
+
+    fn build(&self, _: ShardId, _: u64, _: &[(PathBuf, String)]) -> Result<Arc<dyn Tablet>, EngineError> {
+        Err(EngineError::Failed { doing: "cannot build a tablet", reason: "tablets in memory have no files".to_owned() })
+    }
+
+    fn peek(&self, _: &Path, _: TabletFamily, _: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        Err(EngineError::Failed { doing: "cannot read a checkpoint", reason: "tablets in memory have no files".to_owned() })
     }
 
     fn retain(&self, shard: ShardId, keep: Option<u64>) -> Result<(), EngineError> {

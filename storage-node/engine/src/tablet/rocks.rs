@@ -120,6 +120,29 @@ impl TabletStore for RocksTabletStore {
         self.open_at(&path, false)
     }
 
+    fn build(&self, shard: ShardId, generation: u64, files: &[(PathBuf, String)]) -> Result<Arc<dyn Tablet>, EngineError> {
+        let path = self.path(shard, generation);
+        remove_folder(&path)?;
+        fs::create_dir_all(&path).map_err(EngineError::failed("cannot create the folder of a tablet"))?;
+        for (fetched, name) in files {
+            // The table files are immutable and may be links; the others are rewritten when the tablet opens, and must be its own.
+            let linked = if name.ends_with(".sst") { fs::hard_link(fetched, path.join(name)) } else { copy(fetched, &path.join(name)) };
+            linked.map_err(EngineError::failed("cannot place a file of a tablet"))?;
+        }
+        sync_folder(&path)?;
+        path.parent().map_or(Ok(()), sync_folder)?;
+        sync_folder(&self.folder)?;
+        self.open_at(&path, false)
+    }
+
+    fn peek(&self, checkpoint: &Path, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let names = TabletFamily::ALL.map(TabletFamily::name);
+        let opened = DB::open_cf_for_read_only(&self.options, checkpoint, names, false);
+        let db = opened.map_err(EngineError::failed("cannot open a checkpoint"))?;
+        let handle = db.cf_handle(family.name()).expect("all families were opened");
+        Ok(db.get_cf(handle, key).map_err(EngineError::failed("cannot read a checkpoint"))?.map(Bytes::from))
+    }
+
     fn retain(&self, shard: ShardId, keep: Option<u64>) -> Result<(), EngineError> {
         let folder = self.folder.join(shard.to_string());
         for name in names_in(&folder)? {
@@ -144,6 +167,11 @@ impl TabletStore for RocksTabletStore {
     fn shards(&self) -> Result<Vec<ShardId>, EngineError> {
         Ok(names_in(&self.folder)?.iter().filter_map(|name| name.parse().ok()).collect())
     }
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::copy(from, to)?;
+    fs::File::open(to)?.sync_all()
 }
 
 fn names_in(folder: &Path) -> Result<Vec<String>, EngineError> {

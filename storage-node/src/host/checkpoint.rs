@@ -1,0 +1,314 @@
+//! Checkpoints of the shards that this node leads: asked for by order, by the archive's gaps, or by time.
+//!
+//! ```text
+//! wanted ─► hard links and checksums ─► upload what is new ─► agree in the shard ─► write the document ─► it counts
+//! ```
+//!
+//! A checkpoint covers the moment at which its files were linked: every write acknowledged before was applied here, and its document counts only if
+//! this node still led when the shard agreed. Leadership lost, the attempt is dropped; what it uploaded is named by nobody.
+
+use super::{
+    Host,
+    event::Effect,
+    files::{FilesDone, FilesWork},
+    replica::Replica,
+    tier::Machine,
+};
+use crate::{agreement::AgreementKind, descriptor::Applied, limits};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use strata_base::ShardId;
+use strata_engine::tier::{
+    Cut,
+    archive::ArchiveEvent,
+    checkpoint::{Checkpoint, CheckpointEffect, CheckpointEvent, CheckpointRequest, LocalFile},
+    documents::{CheckpointDocument, Document},
+};
+use strata_node_api::{Answer, CheckpointReport, Checkpointing, ObjectProblem, RefusalClass, ShardOrigin};
+
+/// The checkpoints of a node.
+#[derive(Default)]
+pub(super) struct Checkpoints {
+    /// Asked for, and which moment they must cover, in milliseconds since the Unix epoch.
+    wanted: BTreeMap<ShardId, u64>,
+    runs: BTreeMap<ShardId, Run>,
+    /// The last one that reads back: its number, and the moment it covers.
+    written: BTreeMap<ShardId, (u64, u64)>,
+    /// Not before this moment, in monotonic milliseconds: an attempt failed.
+    retry_ms: BTreeMap<ShardId, u64>,
+}
+
+/// A checkpoint under way.
+struct Run {
+    attempt: u64,
+    covers_ms: u64,
+    machine: Option<Checkpoint>,
+    /// The document to agree on, and when it was last proposed.
+    proposal: Option<(u64, Bytes, Option<u64>)>,
+}
+
+impl<T> Host<T> {
+    /// The order for a checkpoint.
+    pub(super) fn order_checkpoint(&mut self, shard: ShardId, not_before_ms: u64) -> Answer {
+        let refused = |class, message: String| Answer::Refused { class, message };
+        let Some(replica) = self.replicas.get(&shard) else {
+            return refused(RefusalClass::NoSuchShard, format!("this node has no replica of shard {shard}"));
+        };
+        if !replica.is_serving() {
+            return refused(RefusalClass::NotLeader, format!("this node does not lead shard {shard}"));
+        }
+        if self.open().is_none() {
+            return refused(RefusalClass::NotReady, "no archive is open: order it first".to_owned());
+        }
+        if self.report_checkpoint(shard).is_some_and(|known| known.covers_millis >= not_before_ms) {
+            return Answer::Done;
+        }
+        self.want_checkpoint(shard, not_before_ms);
+        Answer::Accepted
+    }
+
+    /// A shard shall have a checkpoint that covers a moment.
+    pub(super) fn want_checkpoint(&mut self, shard: ShardId, not_before_ms: u64) {
+        let Some(open) = self.open() else { return };
+        let wanted = open.checkpoints.wanted.entry(shard).or_default();
+        *wanted = (*wanted).max(not_before_ms);
+    }
+
+    /// Begins what is due, and goes on with what is under way.
+    pub(super) fn run_checkpoints(&mut self) {
+        if !self.stores.identity.is_published || self.open().is_none() {
+            return;
+        }
+        let is_time_to_look = self.tick.is_multiple_of(limits::CHECKPOINT_LOOK_TICKS);
+        let led: Vec<ShardId> = self.replicas.values().filter(|replica| replica.is_serving()).map(|replica| replica.shard).collect();
+        for shard in led {
+            if is_time_to_look {
+                self.want_by_interval(shard);
+            }
+            let Some(open) = self.open() else { return };
+            match open.checkpoints.runs.get(&shard).map(|run| run.attempt) {
+                Some(attempt) => {
+                    self.settle_proposal(shard);
+                    self.step_checkpoint(shard, attempt, CheckpointEvent::Tick);
+                }
+                None if self.may_begin(shard) => self.begin_checkpoint(shard),
+                None => {}
+            }
+        }
+    }
+
+    fn want_by_interval(&mut self, shard: ShardId) {
+        // A child is whole under its own path only when each of its shards has a checkpoint there.
+        let is_child = self.open().is_some_and(|open| open.first.parent.is_some());
+        let has_none = self.replicas.get(&shard).is_some_and(|replica| !replica.agreed.contains_key(&AgreementKind::Checkpoint));
+        if is_child && has_none {
+            self.want_checkpoint(shard, 1);
+        }
+        let Some(interval_ms) = self.tier.as_ref().and_then(|tier| tier.settings.checkpoint_interval_ms) else { return };
+        let (now_ms, started_ms) = (self.now_ms(), self.started.wall_ms);
+        let last_ms = self.report_checkpoint(shard).map_or(started_ms, |known| known.covers_millis);
+        if now_ms.saturating_sub(last_ms) >= interval_ms {
+            self.want_checkpoint(shard, last_ms + 1);
+        }
+    }
+
+    /// Whether a shard without a checkpoint under way may need one.
+    fn may_begin(&mut self, shard: ShardId) -> bool {
+        let agreed = self.replicas.get(&shard).and_then(|replica| replica.agreed.get(&AgreementKind::Checkpoint));
+        let agreed = agreed.map(|agreed| agreed.number);
+        let Some(open) = self.open() else { return false };
+        let written = open.checkpoints.written.get(&shard).map(|(number, _)| *number);
+        open.checkpoints.wanted.contains_key(&shard) || (agreed.is_some() && agreed != written)
+    }
+
+    fn begin_checkpoint(&mut self, shard: ShardId) {
+        let (now_ms, monotonic_ms) = (self.now_ms(), self.now.monotonic_ms);
+        let covered = self.report_checkpoint(shard).map_or(0, |known| known.covers_millis);
+        let Some(replica) = self.replicas.get(&shard) else { return };
+        let agreed = last_document(replica);
+        let Some(tier) = &mut self.tier else { return };
+        let attempt = tier.next_attempt();
+        let Some(open) = &mut tier.open else { return };
+        let checkpoints = &mut open.checkpoints;
+        if checkpoints.runs.len() >= limits::CHECKPOINTS_MAX || checkpoints.retry_ms.get(&shard).is_some_and(|at| *at > monotonic_ms) {
+            return;
+        }
+        let written = checkpoints.written.get(&shard).map(|(number, _)| *number);
+        if let Some(document) = agreed.clone().filter(|document| written != Some(document.number)) {
+            // An earlier leader may have agreed on it and gone before it was written.
+            let machine = Checkpoint::resume(tier.settings.place.clone(), &tier.settings.layout, document.clone());
+            let run = Run { attempt, covers_ms: document.at.hlc.millis(), machine: Some(machine), proposal: None };
+            checkpoints.runs.insert(shard, run);
+            return self.step_checkpoint(shard, attempt, CheckpointEvent::Tick);
+        }
+        if checkpoints.wanted.get(&shard).is_none_or(|wanted| covered >= *wanted) {
+            checkpoints.wanted.remove(&shard);
+            return;
+        }
+        let Some(tablet) = replica.tablet.clone() else { return };
+        checkpoints.runs.insert(shard, Run { attempt, covers_ms: now_ms, machine: None, proposal: None });
+        let source = source(self.stores.identity.store, replica);
+        let files = agreed.filter(|document| document.source == source).map(|document| document.files).unwrap_or_default();
+        let known = files.into_iter().map(|file| LocalFile { name: file.name, size: file.size, crc32: file.crc32 }).collect();
+        self.effects.push(Effect::Files(FilesWork::Checkpoint { shard, attempt, tablet, known }));
+    }
+
+    pub(super) fn on_files(&mut self, done: FilesDone) {
+        match done {
+            FilesDone::Checkpointed { shard, attempt, result } => self.on_checkpointed(shard, attempt, result),
+            FilesDone::CheckpointRead { shard, attempt, name, offset, bytes } => {
+                self.step_checkpoint(shard, attempt, CheckpointEvent::FileRead { name, offset, bytes });
+            }
+            done => self.on_fetched_files(done),
+        }
+    }
+
+    fn on_checkpointed(&mut self, shard: ShardId, attempt: u64, result: Result<(Vec<LocalFile>, Applied), String>) {
+        let is_current = self.open().and_then(|open| open.checkpoints.runs.get(&shard)).is_some_and(|run| run.attempt == attempt);
+        let (Some(replica), true) = (self.replicas.get(&shard), is_current) else {
+            return self.effects.push(Effect::Files(FilesWork::DropCheckpoint { shard, attempt }));
+        };
+        let (files, applied) = match result {
+            Ok(made) => made,
+            Err(_) => return self.end_checkpoint(shard, false),
+        };
+        let previous = last_document(replica);
+        let source = source(self.stores.identity.store, replica);
+        let nonce = u128::from(self.draws.u64(..)) << 64 | u128::from(self.draws.u64(..));
+        let Some(tier) = &mut self.tier else { return };
+        let Some(open) = &mut tier.open else { return };
+        let request = CheckpointRequest {
+            place: tier.settings.place.clone(),
+            layout: tier.settings.layout.clone(),
+            incarnation: open.first.incarnation,
+            shard,
+            number: previous.as_ref().map_or(0, |document| document.number + 1),
+            at: Cut { fork_epoch: 0, index: applied.index, term: applied.term, hlc: applied.hlc },
+            source,
+            files,
+            previous,
+            nonce,
+        };
+        if let Some(run) = open.checkpoints.runs.get_mut(&shard) {
+            run.machine = Some(Checkpoint::new(request));
+        }
+        self.step_checkpoint(shard, attempt, CheckpointEvent::Tick);
+    }
+
+    pub(super) fn step_checkpoint(&mut self, shard: ShardId, attempt: u64, event: CheckpointEvent) {
+        let now_ms = self.now.monotonic_ms;
+        let run = self.open().and_then(|open| open.checkpoints.runs.get_mut(&shard)).filter(|run| run.attempt == attempt);
+        let Some(machine) = run.and_then(|run| run.machine.as_mut()) else { return };
+        for effect in machine.step(now_ms, event) {
+            match effect {
+                CheckpointEffect::Call(call) => self.call(Machine::Checkpoint(shard, attempt), call),
+                CheckpointEffect::ReadFile { name, offset, length } => {
+                    self.effects.push(Effect::Files(FilesWork::ReadCheckpoint { shard, attempt, name, offset, length }));
+                }
+                CheckpointEffect::Propose { number, bytes, .. } => {
+                    if let Some(run) = self.open().and_then(|open| open.checkpoints.runs.get_mut(&shard)) {
+                        run.proposal = Some((number, bytes, None));
+                    }
+                    self.settle_proposal(shard);
+                }
+                CheckpointEffect::Written(document) => return self.checkpoint_written(shard, &document),
+                CheckpointEffect::Failed(_) => return self.end_checkpoint(shard, false),
+            }
+        }
+    }
+
+    /// Proposes a document that is ready, or notices that the shard agreed on it, or on another one.
+    fn settle_proposal(&mut self, shard: ShardId) {
+        let now_ms = self.now.monotonic_ms;
+        let agreed = self.replicas.get(&shard).and_then(|replica| replica.agreed.get(&AgreementKind::Checkpoint).cloned());
+        let Some(run) = self.open().and_then(|open| open.checkpoints.runs.get_mut(&shard)) else { return };
+        let Some((number, document, proposed_ms)) = run.proposal.clone() else { return };
+        let attempt = run.attempt;
+        match agreed {
+            Some(agreed) if agreed.number == number && agreed.document == document => {
+                run.proposal = None;
+                self.step_checkpoint(shard, attempt, CheckpointEvent::Agreed);
+            }
+            // An earlier leader's document of this number came first.
+            Some(agreed) if agreed.number >= number => self.end_checkpoint(shard, false),
+            _ if proposed_ms.is_none_or(|at| now_ms.saturating_sub(at) >= limits::COMMAND_DEADLINE_MILLIS) => {
+                run.proposal = Some((number, document.clone(), Some(now_ms)));
+                if !self.propose_agreement(shard, AgreementKind::Checkpoint, number, document.clone())
+                    && let Some(run) = self.open().and_then(|open| open.checkpoints.runs.get_mut(&shard))
+                {
+                    run.proposal = Some((number, document, None));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn checkpoint_written(&mut self, shard: ShardId, document: &CheckpointDocument) {
+        let Some(tier) = &mut self.tier else { return };
+        let Some(open) = &mut tier.open else { return };
+        let covers_ms = open.checkpoints.runs.get(&shard).map_or(0, |run| run.covers_ms);
+        open.checkpoints.written.insert(shard, (document.number, covers_ms));
+        tier.tell(ArchiveEvent::Checkpointed { shard, at: document.at });
+        self.end_checkpoint(shard, true);
+    }
+
+    fn end_checkpoint(&mut self, shard: ShardId, is_written: bool) {
+        let retry_ms = self.now.monotonic_ms + limits::CHECKPOINT_RETRY_MILLIS;
+        let Some(open) = self.open() else { return };
+        if let Some(run) = open.checkpoints.runs.remove(&shard) {
+            if is_written {
+                open.checkpoints.retry_ms.remove(&shard);
+            } else {
+                open.checkpoints.retry_ms.insert(shard, retry_ms);
+            }
+            self.effects.push(Effect::Files(FilesWork::DropCheckpoint { shard, attempt: run.attempt }));
+        }
+    }
+
+    /// Leadership is lost: the next leader begins anew, if it is asked.
+    pub(super) fn abandon_checkpoint(&mut self, shard: ShardId) {
+        self.end_checkpoint(shard, true);
+        if let Some(open) = self.open() {
+            open.checkpoints.written.remove(&shard);
+            open.checkpoints.wanted.remove(&shard);
+        }
+    }
+
+    /// The last checkpoint of a led shard that counts.
+    pub(super) fn report_checkpoint(&self, shard: ShardId) -> Option<CheckpointReport> {
+        let open = self.tier.as_ref()?.open.as_ref()?;
+        let replica = self.replicas.get(&shard)?;
+        let document = last_document(replica)?;
+        let (_, covers_ms) = open.checkpoints.written.get(&shard).filter(|(number, _)| *number == document.number)?;
+        let is_unchanged = document.at.index >= replica.last_write && replica.pending.is_empty() && self.hears_quorum(shard);
+        let now_ms = self.clock.peek_ms(self.now);
+        let Cut { fork_epoch, index, term, hlc } = document.at;
+        Some(CheckpointReport {
+            number: document.number,
+            at: ShardOrigin { shard, fork_epoch, index, term, hlc },
+            covers_millis: if is_unchanged { now_ms } else { (*covers_ms).max(hlc.millis()) },
+            bytes: document.size(),
+        })
+    }
+
+    pub(super) fn report_checkpointing(&self, shard: ShardId) -> Option<Checkpointing> {
+        let run = self.tier.as_ref()?.open.as_ref()?.checkpoints.runs.get(&shard)?;
+        let (done_bytes, total_bytes) = run.machine.as_ref().map_or((0, 0), Checkpoint::progress);
+        let problem = run.machine.as_ref().and_then(Checkpoint::problem).map(|error| ObjectProblem {
+            class: error.class.name().to_owned(),
+            message: error.message.clone(),
+            millis: 0,
+            attempts: 1,
+        });
+        Some(Checkpointing { done_bytes, total_bytes, problem })
+    }
+}
+
+fn last_document<T>(replica: &Replica<T>) -> Option<CheckpointDocument> {
+    CheckpointDocument::decode(&replica.agreed.get(&AgreementKind::Checkpoint)?.document).ok()
+}
+
+/// Which tablet it is: file names mean the same file only within one.
+fn source<T>(store: strata_base::StoreId, replica: &Replica<T>) -> String {
+    format!("{store}/{}/{}", replica.shard, replica.generation)
+}
