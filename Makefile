@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= $(STRATA_CACHE)/target
 export STRATA_CACHE CARGO_TARGET_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build fmt lint test
+.PHONY: help deps build fmt lint test demo demo-down
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -25,3 +25,12 @@ lint: ## The gates that run no program of ours: format, shell, licences, tidy, c
 
 test: ## Every gate and every test; about 75 minutes with nothing cached, two cores
 	@e2e/suite
+
+demo: ## A cluster on a real Kubernetes on this machine, that outlives everything but its bucket
+	@e2e/suite --deps
+	cargo build --locked --workspace --bins
+	@ulimit -n "$$(ulimit -Hn)"; exec "$(CARGO_TARGET_DIR)/debug/strata-demo"
+
+demo-down: ## End what `make demo` left running, and leave nothing of it
+	e2e/lab/lab down demo
+	rm -rf "$(STRATA_CACHE)/demo"

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod child;
 pub mod hand;
+pub mod kubernetes;
 pub mod node_client;
 pub mod node_process;
 pub mod ports;

@@ -64,7 +64,11 @@ impl Scene {
     /// Where clients reach these nodes.
     pub fn endpoints_of(&self, nodes: &[usize]) -> Endpoints {
         let ports = || nodes.iter().map(|node| self.cluster.ports(*node));
-        Endpoints { plain: ports().map(|ports| ports.plain).collect(), cluster: ports().map(|ports| ports.cluster).collect() }
+        let address = |port: u16| format!("127.0.0.1:{port}");
+        Endpoints {
+            plain: ports().map(|ports| address(ports.plain)).collect(),
+            cluster: ports().map(|ports| address(ports.cluster)).collect(),
+        }
     }
 
     /// A client that goes to the node first, through `door`.

@@ -131,8 +131,10 @@ lay_network() {
     iptables --wait -t nat -A POSTROUTING -s "10.244.$number.0/24" -d "10.244.$number.0/24" -j MASQUERADE
     iptables --wait -t nat -A POSTROUTING -s "10.100.$number.2" -d "10.244.$number.0/24" -j MASQUERADE
   done
-  # There is no way out, and whoever tries one is told at once instead of waiting.
+  # There is no way out, and whoever tries one is told at once instead of waiting. Addresses of services are on no
+  # interface: who connects from here needs a route to begin with, before kube-proxy's rules choose a pod.
   ip route add unreachable default
+  ip route add 10.96.0.0/16 dev lo src 10.100.0.1
 }
 
 on_node() {

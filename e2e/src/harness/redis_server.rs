@@ -46,7 +46,8 @@ impl RedisServer {
 
     /// Its one port, which serves plain clients and those of Redis Cluster alike.
     pub fn endpoints(&self) -> Endpoints {
-        Endpoints { plain: vec![self.port], cluster: vec![self.port] }
+        let address = format!("127.0.0.1:{}", self.port);
+        Endpoints { plain: vec![address.clone()], cluster: vec![address] }
     }
 
     async fn until_serving(&self) -> Result<(), Failure> {

@@ -26,10 +26,10 @@ pub enum Door {
 /// Where the nodes of a cluster are, for clients.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
-    /// The ports for plain clients, on the loopback.
-    pub plain: Vec<u16>,
-    /// The ports for Redis Cluster clients, on the loopback.
-    pub cluster: Vec<u16>,
+    /// For plain clients, as `host:port`.
+    pub plain: Vec<String>,
+    /// For Redis Cluster clients, as `host:port`.
+    pub cluster: Vec<String>,
 }
 
 /// What a client knows after a command.
@@ -110,17 +110,17 @@ enum Fate {
 async fn connect(door: Door, endpoints: &Endpoints, first: usize) -> RedisResult<Connection> {
     match door {
         Door::Plain => {
-            let port = endpoints.plain[first % endpoints.plain.len()];
+            let address = &endpoints.plain[first % endpoints.plain.len()];
             let config =
                 AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT_DEADLINE)).set_response_timeout(Some(REPLY_DEADLINE));
-            let client = Client::open(format!("redis://127.0.0.1:{port}/"))?;
+            let client = Client::open(format!("redis://{address}/"))?;
             // Connecting sends commands of its own: a frozen node accepts and answers nothing.
             let connecting = client.get_multiplexed_async_connection_with_config(&config);
             within(CONNECT_DEADLINE, connecting).await.map(Connection::Plain)
         }
         Door::Cluster => {
             let count = endpoints.cluster.len();
-            let seeds = (0..count).map(|nth| format!("redis://127.0.0.1:{}/", endpoints.cluster[(first + nth) % count]));
+            let seeds = (0..count).map(|nth| format!("redis://{}/", endpoints.cluster[(first + nth) % count]));
             let client = ClusterClientBuilder::new(seeds)
                 .retries(0)
                 .connection_timeout(CONNECT_DEADLINE)
