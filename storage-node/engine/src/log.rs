@@ -41,11 +41,13 @@ impl LogState {
     pub const ALL: [LogState; 2] = [LogState::HardState, LogState::Replica];
 }
 
-/// What to write for one replica, in this order: cut, entries, states.
+/// What to write for one replica, in this order: drop, cut, entries, states.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplicaBatch {
     /// Whose log.
     pub shard: ShardId,
+    /// Forget entries after this index: a snapshot replaced them. Only together with `cut_before`, which forgets the others.
+    pub drop_after: Option<u64>,
     /// Forget entries before this index.
     pub cut_before: Option<u64>,
     /// Entries; the first may overwrite the end of the log.

@@ -166,7 +166,7 @@ impl<T> Host<T> {
         assert!(cut_to <= replica.flushed, "the log is never cut past what the tablet has flushed");
         replica.group.truncate(cut_to);
         let states = vec![(LogState::Replica, replica.record().encode())];
-        self.append(ReplicaBatch { shard: replica.shard, cut_before: Some(cut_to + 1), entries: Vec::new(), states }, false);
+        self.append(ReplicaBatch { shard: replica.shard, cut_before: Some(cut_to + 1), states, ..ReplicaBatch::default() }, false);
     }
 
     /// Removes a replica that its shard removed: its id is remembered, its data is not.
@@ -182,7 +182,7 @@ impl<T> Host<T> {
         self.gone.insert(shard, peer);
         let states = vec![(LogState::Replica, ReplicaRecord::Gone { peer }.encode())];
         let cut_before = Some(replica.group.last_index() + 1);
-        self.append(ReplicaBatch { shard, cut_before, entries: Vec::new(), states }, true);
+        self.append(ReplicaBatch { shard, cut_before, states, ..ReplicaBatch::default() }, true);
         let write = self.next_write();
         // A member with a new id may be installed here before the old files are gone: its generations are later ones.
         self.generations_gone.insert(shard, replica.generation);

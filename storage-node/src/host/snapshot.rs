@@ -66,7 +66,8 @@ impl<T> Host<T> {
         replica.correspondents.clear();
         replica.is_recorded = true;
         let states = vec![(LogState::Replica, replica.record().encode())];
-        self.append(ReplicaBatch { shard: replica.shard, cut_before: Some(install.index + 1), entries: Vec::new(), states }, true);
+        let (drop_after, cut_before) = (Some(install.index), Some(install.index + 1));
+        self.append(ReplicaBatch { shard: replica.shard, drop_after, cut_before, entries: Vec::new(), states }, true);
         let write = self.next_write();
         self.after_write.push((write, Effect::RetainTablet { shard: replica.shard, keep: Some(generation) }));
         self.end_covered(replica, install.index);

@@ -72,6 +72,7 @@ impl Connection {
         let mut queued: Vec<ShardId> = Vec::new();
         let mut is_drained = false;
         while waiting.len() < limits::PIPELINE_MAX && !self.session.is_closing {
+            reader.restrict(!self.session.is_authenticated);
             let arguments = match reader.next(input) {
                 Ok(Some(arguments)) => arguments,
                 Ok(None) => {

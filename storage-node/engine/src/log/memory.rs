@@ -36,6 +36,9 @@ struct Replica {
 impl Logs {
     fn write(&mut self, batch: &ReplicaBatch) {
         let replica = self.replicas.entry(batch.shard).or_default();
+        if let Some(drop_after) = batch.drop_after {
+            replica.entries.retain(|index, _| *index <= drop_after);
+        }
         if let Some(cut_before) = batch.cut_before {
             replica.entries.retain(|index, _| *index >= cut_before);
         }

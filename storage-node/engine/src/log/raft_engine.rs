@@ -5,7 +5,7 @@ use crate::EngineError;
 use bytes::Bytes;
 use protobuf::{CachedSize, CodedInputStream, CodedOutputStream, Message, ProtobufResult, UnknownFields, reflect::MessageDescriptor};
 use raft_engine::{Command, Config, Engine, LogBatch as EngineBatch, MessageExt, ReadableSize, RecoveryMode};
-use std::{any::Any, path::Path};
+use std::{any::Any, collections::BTreeMap, path::Path};
 use strata_base::ShardId;
 
 /// The log of all replicas of a node, on disk.
@@ -36,8 +36,11 @@ impl RaftEngineLogStore {
 impl LogStore for RaftEngineLogStore {
     fn write(&self, batch: LogBatch) -> Result<(), EngineError> {
         let mut out = EngineBatch::default();
+        // Batches of several turns are written as one, so what the log holds is followed within it.
+        let mut held: BTreeMap<ShardId, Option<(u64, u64)>> = BTreeMap::new();
         for replica in batch.replicas {
-            add_replica(&mut out, replica).map_err(EngineError::failed("cannot encode a batch of the log"))?;
+            let held = held.entry(replica.shard).or_insert_with(|| self.bounds(replica.shard));
+            add_replica(&mut out, held, replica).map_err(EngineError::failed("cannot encode a batch of the log"))?;
         }
         self.engine.write(&mut out, batch.sync).map_err(EngineError::failed("cannot write the log"))?;
         Ok(())
@@ -75,10 +78,23 @@ impl LogStore for RaftEngineLogStore {
     }
 }
 
-fn add_replica(out: &mut EngineBatch, replica: ReplicaBatch) -> raft_engine::Result<()> {
+fn add_replica(out: &mut EngineBatch, held: &mut Option<(u64, u64)>, replica: ReplicaBatch) -> raft_engine::Result<()> {
     let id = replica.shard.0;
+    if let (Some(index), Some((first, last))) = (replica.drop_after, *held)
+        && first <= index
+        && index < last
+    {
+        // raft-engine drops a tail only by overwriting it; the entry that does so is cut in the same batch.
+        let tombstone = StoredEntry { index, ..StoredEntry::default() };
+        out.add_entries::<Codec>(id, &[WireEntry::new(tombstone)])?;
+        *held = Some((first, index));
+    }
     if let Some(index) = replica.cut_before {
         out.add_command(id, Command::Compact { index });
+        *held = held.and_then(|(first, last)| (index <= last).then_some((first.max(index), last)));
+    }
+    if let (Some(first), Some(last)) = (replica.entries.first(), replica.entries.last()) {
+        *held = Some((held.map_or(first.index, |(held, _)| held.min(first.index)), last.index));
     }
     let entries: Vec<WireEntry> = replica.entries.into_iter().map(WireEntry::new).collect();
     out.add_entries::<Codec>(id, &entries)?;
@@ -195,5 +211,52 @@ impl Message for WireEntry {
 
     fn default_instance() -> &'static WireEntry {
         unreachable!("raft-engine makes instances with new()")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::MemoryLogStore;
+
+    fn entries(range: std::ops::RangeInclusive<u64>, term: u64) -> Vec<StoredEntry> {
+        range.map(|index| StoredEntry { index, term, ..StoredEntry::default() }).collect()
+    }
+
+    fn write(store: &dyn LogStore, replicas: Vec<ReplicaBatch>) {
+        store.write(LogBatch { replicas, sync: true }).expect("the log takes it");
+    }
+
+    /// The same traces on disk, after a restart, and in memory.
+    fn check(traces: &[Vec<&ReplicaBatch>], expected: Option<(u64, u64)>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let memory = MemoryLogStore::default();
+        let disk = RaftEngineLogStore::open(folder.path(), 1 << 20).expect("opens");
+        for trace in traces {
+            write(&disk, trace.iter().copied().cloned().collect());
+            write(&memory, trace.iter().copied().cloned().collect());
+        }
+        assert_eq!((disk.bounds(ShardId(1)), memory.bounds(ShardId(1))), (expected, expected));
+        drop(disk);
+        let disk = RaftEngineLogStore::open(folder.path(), 1 << 20).expect("opens again");
+        assert_eq!(disk.bounds(ShardId(1)), expected, "after a restart");
+        if let Some((first, last)) = expected {
+            let read = |store: &dyn LogStore| store.entries(ShardId(1), first, last + 1, u64::MAX).expect("they are there");
+            assert_eq!(read(&disk), read(&memory));
+        }
+    }
+
+    #[test]
+    fn a_snapshot_leaves_no_divergent_tail() {
+        let shard = ShardId(1);
+        let old = ReplicaBatch { shard, entries: entries(1..=10, 1), ..ReplicaBatch::default() };
+        let install = ReplicaBatch { shard, drop_after: Some(5), cut_before: Some(6), ..ReplicaBatch::default() };
+        let new = ReplicaBatch { shard, entries: entries(6..=7, 2), ..ReplicaBatch::default() };
+        check(&[vec![&old], vec![&install]], None);
+        check(&[vec![&old], vec![&install], vec![&new]], Some((6, 7)));
+        check(&[vec![&old, &install, &new]], Some((6, 7)));
+        let short = ReplicaBatch { entries: entries(1..=3, 1), ..old.clone() };
+        check(&[vec![&short], vec![&install], vec![&new]], Some((6, 7)));
+        check(&[vec![&install], vec![&new]], Some((6, 7)));
     }
 }
