@@ -70,6 +70,52 @@ pub fn dependency_page(manifest: &str, page: &str) -> Vec<Finding> {
     findings
 }
 
+/// Where the object tier lists what can go wrong with a store.
+pub const STORE_CLASSES: &str = "storage-node/engine/src/objects/error.rs";
+/// Where the Kubernetes types list what a condition can say, the failures of a store among it.
+pub const SHOWN_CLASSES: &str = "crds/src/condition.rs";
+
+/// Two leaves that know nothing of each other have one list: what a store's failure is called in a log is its name in a condition. The longer
+/// list has all of the shorter one, in its order, since both are read side by side.
+pub fn shared_classes(store: &File, shown: &File) -> Vec<Finding> {
+    let classes = |file: &File| variants(&file.text, "ErrorClass").into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let (store_classes, shown_classes) = (classes(store), classes(shown));
+    if store_classes.is_empty() {
+        return vec![Finding::new(
+            &store.path,
+            1,
+            "a list of classes that is not found",
+            "`pub enum ErrorClass`, or its new name in e2e/tidy",
+        )];
+    }
+    let absent = store_classes.iter().filter(|class| !shown_classes.contains(class));
+    let mut findings: Vec<Finding> = absent
+        .map(|class| Finding::new(&shown.path, 1, format!("a list without {class}, which {} has", store.path), "every class of a store"))
+        .collect();
+    let in_shown_order: Vec<&String> = shown_classes.iter().filter(|class| store_classes.contains(class)).collect();
+    if findings.is_empty() && in_shown_order != store_classes.iter().collect::<Vec<_>>() {
+        findings.push(Finding::new(&shown.path, 1, "the classes of a store in another order", format!("the order of {}", store.path)));
+    }
+    findings
+}
+
+/// The variants of an enum of plain names, each with the text of its documentation.
+pub fn variants(text: &str, name: &str) -> Vec<(String, String)> {
+    let head = format!("pub enum {name} {{\n");
+    let body = text.split_once(&head).and_then(|(_, rest)| rest.split_once("\n}")).map_or("", |(body, _)| body);
+    let mut found = Vec::new();
+    let mut words = Vec::new();
+    for line in body.lines().map(str::trim) {
+        if let Some(said) = line.strip_prefix("///") {
+            words.push(said.trim());
+        } else if let Some(variant) = line.strip_suffix(',') {
+            found.push((variant.to_owned(), words.join(" ")));
+            words.clear();
+        }
+    }
+    found
+}
+
 /// The banned paths that a `clippy.toml` lists.
 pub fn clippy_bans(text: &str) -> BTreeSet<String> {
     let path = |line: &str| line.split_once("path = \"").and_then(|(_, rest)| rest.split_once('"')).map(|(path, _)| path.to_owned());
@@ -85,6 +131,26 @@ pub fn stricter_lints(general: &str, path: &str, stricter: &str) -> Vec<Finding>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn classes(list: &str) -> File {
+        let list: String = list.split(' ').map(|class| format!("    /// What it is,\n    /// and more.\n    {class},\n")).collect();
+        File::new("a.rs", &format!("#[derive(Debug)]\npub enum ErrorClass {{\n{list}}}\nimpl ErrorClass {{}}\n"))
+    }
+
+    #[test]
+    fn good_the_longer_list_of_classes_has_the_shorter_one() {
+        assert_eq!(variants(&classes("Dns").text, "ErrorClass"), [("Dns".to_owned(), "What it is, and more.".to_owned())]);
+        assert_eq!(shared_classes(&classes("Dns Tls Internal"), &classes("Dns Tls DiskFull Internal")), []);
+    }
+
+    #[test]
+    fn bad_a_class_is_missing_or_elsewhere_or_no_list_is_found() {
+        let banned = |store, shown| shared_classes(&classes(store), &classes(shown)).into_iter().map(|one| one.banned).collect::<Vec<_>>();
+        assert_eq!(banned("Dns NotS3", "Dns"), ["a list without NotS3, which a.rs has"]);
+        assert_eq!(banned("Dns Tls", "Tls Dns"), ["the classes of a store in another order"]);
+        let renamed = File::new("a.rs", "pub enum Class {\n    Dns,\n}\n");
+        assert_eq!(shared_classes(&renamed, &classes("Dns")).len(), 1);
+    }
 
     #[test]
     fn good_each_command_is_called_by_a_script() {

@@ -8,6 +8,8 @@ use crate::Finding;
 
 /// The one crate that leaves may share.
 const SHARED: &str = "strata-base";
+/// What tests of any room may use, and no library.
+const FOR_TESTS: &str = "strata-golden";
 /// Rooms that know nothing of each other.
 const LEAVES: &[&str] =
     &["strata-base", "strata-crds", "strata-engine", "strata-kv", "strata-node-api", "strata-planner", "strata-raft-group"];
@@ -95,9 +97,18 @@ impl Graph {
 pub fn rooms_apart(graph: &Graph) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, package) in graph.rooms() {
+        if name == FOR_TESTS && !package.named.is_empty() {
+            findings.push(Finding::new(
+                &package.manifest,
+                1,
+                format!("a dependency of {name}"),
+                "the standard library: every room's tests use it",
+            ));
+        }
         for dependency in &package.named {
             let is_leaf_on_room = LEAVES.contains(&name.as_str())
                 && dependency != SHARED
+                && (dependency != FOR_TESTS || package.normal.contains(dependency))
                 && graph.packages.get(dependency).is_some_and(|other| !other.manifest.is_empty());
             let is_shell_on_shell = SHELLS.contains(&name.as_str()) && SHELLS.contains(&dependency.as_str());
             if is_leaf_on_room {
@@ -207,6 +218,20 @@ mod tests {
         let graph = graph(&[("strata-engine", &["strata-kv"]), ("strata-operator", &["strata-node"]), ("strata-node", &[])]);
         let banned: Vec<String> = rooms_apart(&graph).into_iter().map(|finding| finding.banned).collect();
         assert_eq!(banned, ["strata-kv in the leaf strata-engine", "strata-node in the shell strata-operator"]);
+    }
+
+    #[test]
+    fn good_the_tests_of_a_leaf_compare_with_what_they_recorded() {
+        let mut graph = graph(&[("strata-kv", &["bytes"]), ("strata-golden", &[])]);
+        graph.packages.get_mut("strata-kv").expect("it is a pure room").named.insert(FOR_TESTS.to_owned());
+        assert_eq!(rooms_apart(&graph), []);
+    }
+
+    #[test]
+    fn bad_a_leaf_links_what_is_for_tests_and_that_links_anything() {
+        let graph = graph(&[("strata-kv", &["strata-golden"]), ("strata-golden", &["bytes"])]);
+        let banned: Vec<String> = rooms_apart(&graph).into_iter().map(|finding| finding.banned).collect();
+        assert_eq!(banned, ["a dependency of strata-golden", "strata-golden in the leaf strata-kv"]);
     }
 
     #[test]

@@ -14,6 +14,8 @@
 //! | [`link`] | relative links and anchors of the documentation |
 //! | [`place`] | paths and hosts that only exist on somebody's machine |
 //!
+//! Beside the rules, [`reference`] writes the pages of the book that follow from sources.
+//!
 //! The helpers below them: [`repository`] lists and reads files, [`rust`] blanks comments and strings, so that a rule sees only code.
 //!
 //! ```
@@ -34,6 +36,7 @@ mod finding;
 pub mod link;
 pub mod manner;
 pub mod place;
+pub mod reference;
 pub mod repository;
 pub mod rust;
 pub mod size;

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use cargo_metadata::MetadataCommand;
 use strata_tidy::dependency::Graph;
 use strata_tidy::repository::{File, Repository, root};
-use strata_tidy::{Finding, absence, book, company, dependency, link, manner, place, size};
+use strata_tidy::{Finding, absence, book, company, dependency, link, manner, place, reference, size};
 
 static REPOSITORY: LazyLock<Repository> = LazyLock::new(Repository::load);
 static GRAPH: LazyLock<Graph> = LazyLock::new(|| {
@@ -94,6 +94,12 @@ fn dependencies_are_explained() {
 }
 
 #[test]
+fn failures_of_a_store_have_one_name() {
+    let file = |path| REPOSITORY.get(path).unwrap_or_else(|| panic!("{path} is missing, and a rule depends on it"));
+    check(company::shared_classes(file(company::STORE_CLASSES), file(company::SHOWN_CLASSES)));
+}
+
+#[test]
 fn pure_crates_share_the_stricter_lints() {
     check(company::stricter_lints(text("clippy.toml"), PURE_LINTS, text(PURE_LINTS)));
     let pure = ["storage-node/kv", "storage-node/node-api", "storage-node/raft-group", "operator/planner"];
@@ -127,6 +133,28 @@ fn decisions_have_one_form() {
     let decisions: Vec<&File> = REPOSITORY.files.iter().filter(|file| file.path.starts_with(book::DECISIONS)).collect();
     assert!(decisions.len() > 3, "the decisions were not found");
     check(decisions.into_iter().flat_map(book::decision));
+}
+
+/// The files of a folder.
+fn within(folder: &str) -> Vec<&'static File> {
+    let files: Vec<&File> = REPOSITORY.files.iter().filter(|file| file.path.starts_with(folder)).collect();
+    assert!(!files.is_empty(), "{folder} holds nothing, and a page follows from it");
+    files
+}
+
+#[test]
+fn reference_pages_are_equal_to_their_sources() {
+    let file = |path| REPOSITORY.get(path).unwrap_or_else(|| panic!("{path} is missing, and a page follows from it"));
+    let definitions: Vec<&str> = within("crds/generated/").into_iter().map(|file| file.text.as_str()).collect();
+    let pages = [
+        ("commands", reference::commands(file("storage-node/kv/src/command.rs"), &within("storage-node/kv/src/command/"))),
+        ("configuration", reference::configuration(&within("storage-node/src/config"))),
+        ("errors", Ok(reference::classes(file(company::SHOWN_CLASSES), file(company::STORE_CLASSES)))),
+        ("resources", reference::resources(&definitions)),
+    ];
+    strata_golden::expect_all(
+        pages.into_iter().map(|(name, page)| strata_golden::compare(root().join(format!("docs/src/reference/{name}.md")), &page?)),
+    );
 }
 
 #[test]

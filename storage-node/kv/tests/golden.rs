@@ -19,7 +19,7 @@
 //! `UPDATE=1 cargo test -p strata-kv --test golden` records the replies anew; people read the difference.
 
 use bytes::{Bytes, BytesMut};
-use std::{fmt::Write, fs, ops::ControlFlow, path::Path};
+use std::{fmt::Write, ops::ControlFlow};
 use strata_base::{Hlc, SlotRange, StoreId};
 use strata_kv::{
     Effect, ErrorReply, Facts, Family, Overlay, Protocol, Read, Reply, View, command,
@@ -237,31 +237,7 @@ fn run(script: &str) -> String {
     out
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place where scripts are read, and recorded anew on request")]
-fn check(path: &Path) -> Result<(), String> {
-    let recorded = fs::read_to_string(path).expect("a script is readable");
-    if !recorded.starts_with("# ") {
-        return Err(format!("{}: the first line must say the intent: `# …`", path.display()));
-    }
-    let now = run(&recorded);
-    if now == recorded {
-        return Ok(());
-    }
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(path, now).expect("a script is writable");
-        return Ok(());
-    }
-    let line = 1 + now.lines().zip(recorded.lines()).take_while(|(now, recorded)| now == recorded).count();
-    let at = |text: &str| text.lines().nth(line - 1).unwrap_or("the end of the script").to_owned();
-    Err(format!("{}:{line}: recorded {:?}, now {:?} (UPDATE=1 records anew)", path.display(), at(&recorded), at(&now)))
-}
-
 #[test]
 fn scripts_give_what_they_recorded() {
-    let mut paths: Vec<_> = fs::read_dir("testdata").expect("testdata exists").map(|entry| entry.expect("readable").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    paths.sort();
-    assert!(!paths.is_empty(), "there are no golden scripts");
-    let failures: Vec<String> = paths.iter().filter_map(|path| check(path).err()).collect();
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    strata_golden::check_scripts("testdata", run);
 }

@@ -29,8 +29,6 @@ use crate::world::{COMMITTED, INCARNATION, World, node, shard, voter};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
-    fs,
-    path::Path,
 };
 use strata_base::{Hlc, IncarnationId, PeerId, ShardId, StoreId};
 use strata_planner::{
@@ -291,31 +289,7 @@ fn run(text: &str) -> String {
     out
 }
 
-#[expect(clippy::disallowed_methods, reason = "a golden test's one check reads its scripts")]
-fn check_script(path: &Path) -> Result<(), String> {
-    let recorded = fs::read_to_string(path).expect("a script is readable");
-    if !recorded.starts_with("# ") {
-        return Err(format!("{}: the first line must say the intent: `# …`", path.display()));
-    }
-    let now = run(&recorded);
-    if now == recorded {
-        return Ok(());
-    }
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(path, now).expect("a script is writable");
-        return Ok(());
-    }
-    let line = 1 + now.lines().zip(recorded.lines()).take_while(|(now, recorded)| now == recorded).count();
-    let at = |text: &str| text.lines().nth(line - 1).unwrap_or("the end of the script").to_owned();
-    Err(format!("{}:{line}: recorded {:?}, now {:?} (UPDATE=1 records anew)", path.display(), at(&recorded), at(&now)))
-}
-
 #[test]
 fn scripts_give_what_they_recorded() {
-    let mut paths: Vec<_> = fs::read_dir("testdata").expect("testdata exists").map(|entry| entry.expect("readable").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
-    paths.sort();
-    assert!(!paths.is_empty(), "there are no golden scripts");
-    let failures: Vec<String> = paths.iter().filter_map(|path| check_script(path).err()).collect();
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    strata_golden::check_scripts("testdata", run);
 }

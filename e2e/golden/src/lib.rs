@@ -1,0 +1,98 @@
+//! What a test recorded, compared with what it gives now.
+//!
+//! A golden file is written by a program and judged by people: `UPDATE=1 cargo test` writes it anew, and the difference is read before it is
+//! committed. Generated files that must equal their source are the same thing. Every suite goes through this crate, so that all of them say alike
+//! what differs and how to record it.
+//!
+//! ```text
+//! scripts   testdata/*.txt   `# the intent`, commands, and behind each what it answered     check_scripts(folder, run)
+//! files     anything         the whole of it follows from something else                    compare(path, now)
+//! ```
+//!
+//! Only tests depend on it, those of leaves too; it depends on nothing. `e2e/tidy` holds both.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The files of a folder whose names end so, in the order of their names.
+///
+/// # Panics
+/// When there is none: a suite without cases proves nothing.
+pub fn files(folder: impl AsRef<Path>, ending: &str) -> Vec<PathBuf> {
+    let folder = folder.as_ref();
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{} cannot be listed: {error}", folder.display()));
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("a folder that was opened can be listed").path()).collect();
+    paths.retain(|path| path.to_string_lossy().ends_with(ending));
+    paths.sort();
+    assert!(!paths.is_empty(), "{} holds no file that ends in {ending}", folder.display());
+    paths
+}
+
+/// Compares a file with what it should hold now, or records it anew under `UPDATE=1`. The error names the first line that differs.
+pub fn compare(path: impl AsRef<Path>, now: &str) -> Result<(), String> {
+    let path = path.as_ref();
+    let recorded = fs::read_to_string(path).unwrap_or_default();
+    if recorded == now {
+        return Ok(());
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        return fs::write(path, now).map_err(|error| format!("{} cannot be written: {error}", path.display()));
+    }
+    Err(difference(path, &recorded, now))
+}
+
+fn difference(path: &Path, recorded: &str, now: &str) -> String {
+    let line = 1 + now.lines().zip(recorded.lines()).take_while(|(now, recorded)| now == recorded).count();
+    let at = |text: &str| text.lines().nth(line - 1).unwrap_or("the end").to_owned();
+    format!("{}:{line}: recorded {:?}, now {:?} (UPDATE=1 records anew)", path.display(), at(recorded), at(now))
+}
+
+/// Runs every `.txt` of a folder: `run` takes a script and returns it with the answers of now.
+///
+/// # Panics
+/// When a script gives something else than it recorded, or does not begin with its intent.
+#[track_caller]
+pub fn check_scripts(folder: impl AsRef<Path>, run: impl Fn(&str) -> String) {
+    let check = |path: &PathBuf| {
+        let recorded = fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        if !recorded.starts_with("# ") {
+            return Err(format!("{}: the first line must say the intent: `# …`", path.display()));
+        }
+        compare(path, &run(&recorded))
+    };
+    expect_all(files(folder, ".txt").iter().map(check));
+}
+
+/// Shows all failures of a suite at once.
+///
+/// # Panics
+/// When there is any.
+#[track_caller]
+pub fn expect_all(results: impl IntoIterator<Item = Result<(), String>>) {
+    let failures: Vec<String> = results.into_iter().filter_map(Result::err).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_what_was_recorded_is_given() {
+        assert_eq!(compare(concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs"), include_str!("lib.rs")), Ok(()));
+        assert_eq!(files(env!("CARGO_MANIFEST_DIR"), ".toml").len(), 1);
+    }
+
+    #[test]
+    fn bad_the_first_line_that_differs_is_named() {
+        let told = difference(Path::new("a.txt"), "# one\ntwo\nthree\n", "# one\ntwo\nfour\n");
+        assert_eq!(told, "a.txt:3: recorded \"three\", now \"four\" (UPDATE=1 records anew)");
+        assert!(difference(Path::new("a.txt"), "one\n", "one\ntwo\n").contains("recorded \"the end\", now \"two\""));
+    }
+
+    #[test]
+    #[should_panic(expected = "holds no file")]
+    fn bad_a_suite_has_no_cases() {
+        assert!(files(env!("CARGO_MANIFEST_DIR"), ".txt").is_empty(), "it panics before");
+    }
+}
