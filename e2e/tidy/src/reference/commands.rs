@@ -14,26 +14,26 @@ struct Row {
     summary: String,
 }
 
+/// A command, as its file describes it.
+struct Described {
+    usage: String,
+    row: Row,
+    subcommands: Vec<Row>,
+}
+
 /// The page of all commands, by group. `table` lists them as `&name::SPEC`; the error names a command whose file says too little.
 pub fn commands(table: &File, files: &[&File]) -> Result<String, String> {
     let listed: Vec<&str> = table.text.lines().filter_map(|line| line.trim().strip_prefix('&')?.strip_suffix("::SPEC,")).collect();
     if listed.is_empty() {
         return Err(format!("{} lists no commands", table.path));
     }
-    let mut groups: BTreeMap<String, Vec<(String, &Row, &[Row])>> = BTreeMap::new();
-    let mut all = Vec::new();
+    let mut groups: BTreeMap<String, Vec<Described>> = BTreeMap::new();
     for name in &listed {
         let stem = name.trim_start_matches("r#");
         let file = files.iter().find(|file| file.stem() == stem).ok_or_else(|| format!("{name} has no file"))?;
-        let rows = rows(&file.text);
-        if rows.is_empty() {
-            return Err(format!("{} has no row", file.path));
-        }
-        all.push((file, rows));
-    }
-    for (file, rows) in &all {
-        let (row, subcommands) = rows.split_first().ok_or("a file has a row")?;
-        groups.entry(row.group.clone()).or_default().push((said(file)?, row, subcommands));
+        let mut rows = rows(&file.text).into_iter();
+        let row = rows.next().ok_or_else(|| format!("{} has no row", file.path))?;
+        groups.entry(row.group.clone()).or_default().push(Described { usage: said(file)?, row, subcommands: rows.collect() });
     }
     let mut out = head("Commands", "`storage-node/kv/src/command/`");
     let _written = write!(
@@ -44,9 +44,9 @@ pub fn commands(table: &File, files: &[&File]) -> Result<String, String> {
     );
     for (group, commands) in &groups {
         let _written = write!(out, "\n## {group}\n\n| command | since | what |\n| --- | --- | --- |\n");
-        for (usage, row, subcommands) in commands {
+        for Described { usage, row, subcommands } in commands {
             let _written = writeln!(out, "| `{}` | {} | {} |", cell(usage), row.since, cell(&row.summary));
-            for row in *subcommands {
+            for row in subcommands {
                 let name = row.name.replace('|', " ").to_uppercase();
                 let _written = writeln!(out, "| `{name}` | {} | {} |", row.since, cell(&row.summary));
             }
