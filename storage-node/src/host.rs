@@ -103,9 +103,8 @@ pub struct Host<T> {
     generations_gone: BTreeMap<ShardId, u64>,
     /// Replicas that may have something to say this turn.
     touched: Vec<ShardId>,
-    /// When each other node was last heard, in ticks and in monotonic milliseconds.
+    /// When each other node was last heard, in ticks.
     heard: BTreeMap<StoreId, u64>,
-    heard_ms: BTreeMap<StoreId, u64>,
     /// The lives of the other nodes' processes.
     lives: BTreeMap<StoreId, LifeId>,
     tier: Option<Tier>,
@@ -150,7 +149,6 @@ impl<T> Host<T> {
             generations_gone: BTreeMap::new(),
             touched: Vec::new(),
             heard: BTreeMap::new(),
-            heard_ms: BTreeMap::new(),
             lives: BTreeMap::new(),
             tier,
             routes,
@@ -192,7 +190,6 @@ impl<T> Host<T> {
             Event::Commands(commands) => commands.into_iter().for_each(|command| self.on_command(command)),
             Event::Messages { from, messages } => {
                 self.heard.insert(from, self.tick);
-                self.heard_ms.insert(from, self.now.monotonic_ms);
                 messages.into_iter().for_each(|message| self.on_message(from, message));
             }
             Event::Unreachable(store) => self.on_unreachable(store),

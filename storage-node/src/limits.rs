@@ -73,8 +73,8 @@ pub const TIER_TICKS: u64 = 2;
 /// Ticks between two repetitions of how far led shards are archived.
 pub const ARCHIVED_TICKS: u64 = 100;
 
-/// A shard's past is promised to the archive only while a quorum was heard within so many ticks: fewer than an election needs.
-pub const CLOSE_HEARD_TICKS: u64 = 8;
+/// Ticks that the confirmation of a promise to the archive may take; then another one is asked for.
+pub const CLOSE_TICKS: u64 = 20;
 
 /// Log reads for the archive in one turn, so that commands are not kept waiting.
 pub const ARCHIVE_READS_PER_TURN: usize = 4;

@@ -19,6 +19,7 @@
 //! Not done here, and why: object store, splits and real time are not in it yet, because the hosts have none of them; a connection's parsing
 //! and forwarding stand before the hosts, and the process scenarios judge them.
 
+mod bucket;
 mod checks;
 mod client;
 mod effects;
@@ -33,6 +34,7 @@ use crate::{
     failure::Failure,
     history::{Call, History},
 };
+use bucket::Bucket;
 use checks::Witness;
 use client::Crowd;
 use fastrand::Rng;
@@ -74,6 +76,7 @@ struct Simulation {
     network: Network,
     crowd: Crowd,
     hand: Hand,
+    bucket: Option<Bucket>,
     witness: Witness,
     is_healed: bool,
     has_lost_disk: bool,
@@ -91,6 +94,17 @@ pub fn play(seed: u64, planted: Option<Planted>) -> Result<Played, Failure> {
     Simulation::new(options, draws).run()
 }
 
+/// How long a restore may take, in simulated microseconds: three periods of a dead owner's beat, and some.
+const RESTORED_BOUND: u64 = 180 * SECOND;
+
+/// Plays one seed beside a bucket: trouble, then the loss of every disk, twice, each followed by a restore.
+pub fn play_restores(seed: u64, planted: Option<Planted>) -> Result<Played, Failure> {
+    let mut draws = Rng::with_seed(seed);
+    let mut options = Options::draw(&mut draws);
+    (options.has_bucket, options.is_lost_amid, options.planted) = (true, draws.bool(), planted);
+    Simulation::new(options, draws).run()
+}
+
 impl Simulation {
     fn new(options: Options, mut draws: Rng) -> Simulation {
         let nodes = (0..options.nodes).map(|node| Node::new(StoreId(node as u64 + 1), draws.u64(..1 << 32))).collect();
@@ -103,6 +117,7 @@ impl Simulation {
             nodes,
             network: Network::default(),
             hand: Hand::default(),
+            bucket: None,
             witness: Witness::default(),
             is_healed: false,
             has_lost_disk: false,
@@ -117,13 +132,15 @@ impl Simulation {
         self.play().map_err(|failure| failure.and(&format!("at {} ms of {told}", self.queue.now() / MILLI)))?;
         let (crowd, steps) = (&self.crowd, self.trace.steps());
         let summary = format!(
-            "{} nodes, {} shards: {} acknowledged, {} unknown, {} crashes, {} snapshots, {} comparisons, {steps} steps",
+            "{} nodes, {} shards: {} acknowledged, {} unknown, {} crashes, {} snapshots, {} restores ({} tablets compared), {} comparisons, {steps} steps",
             self.nodes.len(),
             self.options.shards,
             crowd.acknowledged,
             crowd.unknown,
             self.crashes,
             self.snapshots,
+            self.bucket.as_ref().map_or(0, |bucket| bucket.restores),
+            self.bucket.as_ref().map_or(0, |bucket| bucket.compared),
             self.witness.compared,
         );
         Ok(Played { trace: self.trace.hash(), history: self.crowd.history, summary })
@@ -144,6 +161,12 @@ impl Simulation {
         self.queue.after(calm, Action::Look);
         let faults_end = calm + self.options.faults_micros;
         self.until(faults_end, |_| false)?;
+        if self.options.is_lost_amid {
+            self.crowd.close_with(Vec::new());
+            self.lose_and_restore()?;
+            self.look();
+            return self.broken.take().map_or(Ok(()), |sentence| Err(Failure::broken(sentence)));
+        }
         self.heal();
         self.until(faults_end + SECOND / 2, |_| false)?;
 
@@ -154,10 +177,56 @@ impl Simulation {
             Failure::unless(served, || format!("everything is mended, and these were never served: {}", self.crowd.unserved()))?;
         }
         self.crowd.judge_last_looks().map_err(Failure::broken)?;
-        let converged = self.until(faults_end + CONVERGED_BOUND, |simulation| simulation.is_converged().is_ok())?;
-        Failure::unless(converged, || format!("everything is mended, and: {:?}", self.is_converged()))?;
+        self.converge(faults_end)?;
+        if self.options.has_bucket {
+            self.lose_and_restore()?;
+        }
         self.look();
         self.broken.take().map_or(Ok(()), |sentence| Err(Failure::broken(sentence)))
+    }
+
+    fn converge(&mut self, since: u64) -> Result<(), Failure> {
+        let converged = self.until(since + CONVERGED_BOUND, |simulation| simulation.is_converged().is_ok())?;
+        Failure::unless(converged, || format!("everything is mended, and: {:?}", self.is_converged()))
+    }
+
+    /// Every disk is lost, again and again, amid a restore too; what is restored must serve.
+    fn lose_and_restore(&mut self) -> Result<(), Failure> {
+        for round in 0..3 {
+            let is_restorable = self.lose_everything().map_err(Failure::broken)?;
+            if !is_restorable {
+                return Ok(());
+            }
+            self.heal();
+            let begun = self.queue.now();
+            if round < 2 && self.draws.u8(..3) == 0 {
+                let moment = begun + self.draws.u64(..3 * SECOND);
+                self.until(moment, |_| false)?;
+                continue;
+            }
+            for node in 0..self.nodes.len() {
+                let moment = self.draws.u64(..3 * SECOND);
+                if self.draws.u8(..4) == 0 {
+                    self.until(begun + moment, |_| false)?;
+                    self.crash_for(node, moment / 4);
+                }
+            }
+            let founded = self.until(begun + RESTORED_BOUND, |simulation| simulation.hand.is_idle())?;
+            Failure::unless(founded, || format!("the restore does not end: {}", self.restoring()))?;
+            self.crowd.close_with(self.probes());
+            let served = self.until(self.queue.now() + RESTORED_BOUND, |simulation| simulation.crowd.is_idle())?;
+            Failure::unless(served, || {
+                format!("it was restored, and these were never served: {}; {}", self.crowd.unserved(), self.restoring())
+            })?;
+            self.converge(self.queue.now())?;
+        }
+        Ok(())
+    }
+
+    /// What nodes say of a restore, for a failure's sentence.
+    fn restoring(&self) -> String {
+        let reports = self.nodes.iter().filter_map(|node| node.host.as_ref()).map(|host| host.report());
+        format!("{:?}", reports.map(|report| (report.restore, report.archive)).collect::<Vec<_>>())
     }
 
     /// A write for every shard.

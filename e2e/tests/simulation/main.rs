@@ -10,12 +10,21 @@ use std::{
 use strata_e2e::{
     checker,
     failure::Failure,
-    harness::sim::{Planted, Played, play},
+    harness::sim::{Planted, Played, play, play_restores},
     say::say,
 };
 
 /// Seeds that are always played.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=40;
+
+/// Seeds that are always played beside a bucket.
+const RESTORED_SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
+
+/// Seeds that failed once beside a bucket, and what they showed.
+const RESTORED_KEPT: [(u64, &str); 2] = [
+    (1, "a member that was being restored took a snapshot, and the restore built over its tablet"),
+    (3096, "a leader that slept took old messages for a quorum's word, and promised what another leader had not archived"),
+];
 
 /// Seeds that failed once, and what they showed.
 const KEPT: [(u64, &str); 6] = [
@@ -38,6 +47,16 @@ fn hold(seed: u64, planted: Option<Planted>) -> Result<Played, Failure> {
     let played = catch_unwind(AssertUnwindSafe(|| play(seed, planted)));
     let played = played.unwrap_or_else(|_| Err(Failure::broken("a host panicked, as said above")));
     played.map_err(|failure| failure.and(&format!("again: STRATA_SEED={seed} cargo test -p strata-e2e --test simulation")))
+}
+
+/// A way to play a seed.
+type Hold = fn(u64, Option<Planted>) -> Result<Played, Failure>;
+
+/// Plays a seed beside a bucket, likewise.
+fn hold_restores(seed: u64, planted: Option<Planted>) -> Result<Played, Failure> {
+    let played = catch_unwind(AssertUnwindSafe(|| play_restores(seed, planted)));
+    let played = played.unwrap_or_else(|_| Err(Failure::broken("a host panicked, as said above")));
+    played.map_err(|failure| failure.and(&format!("again: STRATA_SEED={seed} cargo test -p strata-e2e --test simulation lost")))
 }
 
 fn number(name: &str) -> Result<Option<u64>, Failure> {
@@ -83,8 +102,24 @@ fn a_new_seed_keeps_every_promise() -> Result<(), Failure> {
 }
 
 #[test]
+fn what_is_lost_comes_back_from_the_bucket() -> Result<(), Failure> {
+    let first = number("STRATA_SEED")?;
+    let count = number("STRATA_SEEDS")?.unwrap_or(1);
+    for (seed, sentence) in RESTORED_KEPT {
+        hold_restores(seed, None).map_err(|failure| failure.and(&format!("once before: {sentence}")))?;
+    }
+    for seed in RESTORED_SEEDS.chain(first.into_iter().flat_map(|first| (0..count).map(move |nth| first.wrapping_add(nth)))) {
+        let played = hold_restores(seed, None)?;
+        if Some(seed) == first {
+            say(format!("simulation: seed {seed} holds beside a bucket: {}", played.summary));
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn one_seed_is_one_run() -> Result<(), Failure> {
-    for seed in [3, 23] {
+    for (hold, seed) in [(hold as Hold, 3), (hold, 23), (hold_restores, 5), (hold_restores, 11)] {
         let (first, second) = (hold(seed, None)?, hold(seed, None)?);
         assert_eq!((first.trace, first.summary), (second.trace, second.summary), "seed {seed}");
     }
@@ -133,6 +168,13 @@ fn refusals_that_are_believed_are_noticed() -> Result<(), Failure> {
 #[test]
 fn replicas_that_differ_are_noticed() -> Result<(), Failure> {
     must_notice(Planted::StrayRecord, &["held Content"])
+}
+
+#[test]
+fn promises_that_the_bucket_does_not_keep_are_noticed() -> Result<(), Failure> {
+    let noticed = RESTORED_SEEDS.filter_map(|seed| hold_restores(seed, Some(Planted::PromisesTooMuch)).err());
+    let is_named = noticed.map(|failure| failure.to_string()).any(|text| text.contains("was promised"));
+    Failure::unless(is_named, || "an archive that promised too much was believed".to_owned())
 }
 
 #[test]

@@ -280,13 +280,14 @@ impl<T> Host<T> {
         let replica = self.replicas.get(&shard)?;
         let document = last_document(replica)?;
         let (_, covers_ms) = open.checkpoints.written.get(&shard).filter(|(number, _)| *number == document.number)?;
-        let is_unchanged = document.at.index >= replica.last_write && replica.pending.is_empty() && self.hears_quorum(shard);
-        let now_ms = self.clock.peek_ms(self.now);
+        // Where nothing was written since, it holds all that the leader may promise.
+        let is_unchanged = document.at.index >= replica.last_write;
+        let closed_ms = if is_unchanged { replica.closed.millis() } else { 0 };
         let Cut { fork_epoch, index, term, hlc } = document.at;
         Some(CheckpointReport {
             number: document.number,
             at: ShardOrigin { shard, fork_epoch, index, term, hlc },
-            covers_millis: if is_unchanged { now_ms } else { (*covers_ms).max(hlc.millis()) },
+            covers_millis: closed_ms.max(*covers_ms).max(hlc.millis()),
             bytes: document.size(),
         })
     }

@@ -77,6 +77,7 @@ impl<T> Host<T> {
         replica.must_drain = false;
         replica.transfer = None;
         replica.last_place = None;
+        (replica.closing, replica.closed) = (None, Hlc::ZERO);
         self.tell_follow(replica.shard);
         let hint = self.leader_store(replica);
         self.refuse_waiting(replica, NotDone::NotLeader(hint));

@@ -57,6 +57,10 @@ impl<T> Host<T> {
         if self.gone.get(&shard).is_some_and(|gone| *gone >= peer) || self.stores.identity.membership.is_none() {
             return;
         }
+        // What is being restored here has its files in the place where the snapshot's would go.
+        if self.is_restoring(shard) {
+            return;
+        }
         let (settings, log) = (self.raft_settings(), self.log_reader(shard));
         let group = RaftGroup::new(settings, Start::awaiting_snapshot(peer), log).expect("a member without state is consistent");
         self.replicas.insert(shard, Replica::new(shard, group));

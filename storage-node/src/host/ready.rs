@@ -24,6 +24,9 @@ impl<T> Host<T> {
             }
             let committed = std::mem::take(&mut ready.committed);
             for grant in std::mem::take(&mut ready.reads) {
+                if let Some(closing) = replica.closing.as_mut().filter(|closing| closing.barrier == grant.barrier) {
+                    closing.is_confirmed = true;
+                }
                 if let Some(barrier) = replica.barriers.iter_mut().find(|barrier| barrier.number == grant.barrier) {
                     barrier.granted = Some(grant.index);
                 }

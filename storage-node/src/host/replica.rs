@@ -88,6 +88,20 @@ pub(super) struct Transfer {
     pub(super) is_begun: bool,
 }
 
+/// A promise to the archive that waits for its confirmation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing {
+    /// The read barrier that confirms it.
+    pub(super) barrier: u64,
+    /// What is promised: every command up to here was given.
+    pub(super) hlc: Hlc,
+    /// The last entry proposed before, which must be applied first.
+    pub(super) after: u64,
+    /// When it is given up.
+    pub(super) until_tick: u64,
+    pub(super) is_confirmed: bool,
+}
+
 /// One replica.
 ///
 /// Invariants: `overlay` is empty unless the replica leads; `pending` is keyed by index, and an entry of another term at that index proves
@@ -137,6 +151,9 @@ pub(super) struct Replica<T> {
     pub(super) archived: Position,
     /// Up to where the log need not be kept for the archive, by policy.
     pub(super) released: u64,
+    pub(super) closing: Option<Closing>,
+    /// The last promise that was confirmed in this term.
+    pub(super) closed: Hlc,
     /// The last entry applied that holds commands; too late rather than too early.
     pub(super) last_write: u64,
     /// The documents that the shard agreed on last.
@@ -177,6 +194,8 @@ impl<T> Replica<T> {
             must_drain: false,
             archived: Position::default(),
             released: 0,
+            closing: None,
+            closed: Hlc::ZERO,
             last_write: 0,
             agreed: BTreeMap::new(),
         }

@@ -48,12 +48,20 @@ pub(super) struct Restore {
     fetch: Option<Fetch>,
     /// This node's shards, by the parent's ids.
     wanted: BTreeMap<ShardId, RestoreShard>,
+    /// What waits until a tablet is built, by the parent's ids.
+    held: BTreeMap<ShardId, Held>,
     /// What was built, by the parent's ids.
     tablets: BTreeMap<ShardId, (Arc<dyn Tablet>, Applied)>,
     /// What reached its cut and is durable, by the new ids.
     sealed: BTreeSet<ShardId>,
     /// What was created since, by the new ids.
     created: BTreeSet<ShardId>,
+}
+
+/// What a tablet is to do as soon as it is there.
+enum Held {
+    Replay(Vec<Entry>),
+    Seal,
 }
 
 /// A tablet at its cut, and what it continues.
@@ -103,6 +111,7 @@ impl<T> Host<T> {
             plan: None,
             fetch: None,
             wanted,
+            held: BTreeMap::new(),
             tablets: BTreeMap::new(),
             sealed: BTreeSet::new(),
             created: BTreeSet::new(),
@@ -114,6 +123,12 @@ impl<T> Host<T> {
 
     fn restoring(&mut self, attempt: u64) -> Option<&mut Restore> {
         self.tier.as_mut()?.restore.as_mut().filter(|restore| restore.attempt == attempt)
+    }
+
+    /// Whether a shard is being restored on this node, and has no replica yet.
+    pub(super) fn is_restoring(&self, shard: ShardId) -> bool {
+        let restore = self.tier.as_ref().and_then(|tier| tier.restore.as_ref());
+        restore.is_some_and(|restore| restore.wanted.values().any(|wanted| wanted.shard == shard) && !restore.created.contains(&shard))
     }
 
     /// Time for a restore under way.
@@ -179,14 +194,18 @@ impl<T> Host<T> {
 
     fn replay_restored(&mut self, attempt: u64, parent: ShardId, entries: Vec<Entry>) {
         let Some(restore) = self.restoring(attempt) else { return };
-        let (Some(wanted), Some((tablet, applied))) = (restore.wanted.get(&parent), restore.tablets.get(&parent)) else { return };
+        let Some(wanted) = restore.wanted.get(&parent) else { return };
+        let Some((tablet, applied)) = restore.tablets.get(&parent) else {
+            return drop(restore.held.insert(parent, Held::Replay(entries)));
+        };
         let work = FilesWork::Replay { shard: wanted.shard, tablet: Arc::clone(tablet), applied: *applied, entries };
         self.effects.push(Effect::Files(work));
     }
 
     fn seal_restored(&mut self, attempt: u64, parent: ShardId) {
         let Some(restore) = self.restoring(attempt) else { return };
-        let (Some(wanted), Some((tablet, applied))) = (restore.wanted.get(&parent), restore.tablets.get(&parent)) else { return };
+        let Some(wanted) = restore.wanted.get(&parent) else { return };
+        let Some((tablet, applied)) = restore.tablets.get(&parent) else { return drop(restore.held.insert(parent, Held::Seal)) };
         let (shard, cut, reached) = (wanted.shard, wanted.origin, applied.index);
         if reached != cut.index {
             let message = format!("shard {parent} reached entry {reached}, its cut is at {}", cut.index);
@@ -207,6 +226,10 @@ impl<T> Host<T> {
     pub(super) fn on_fetched_files(&mut self, done: FilesDone) {
         let Some(restore) = self.tier.as_mut().and_then(|tier| tier.restore.as_mut()) else { return };
         let attempt = restore.attempt;
+        // What comes before this attempt knows what is there was asked for by an earlier one.
+        if restore.fetch.is_none() && !matches!(done, FilesDone::Found(_)) {
+            return;
+        }
         let parent_of = |shard: ShardId| restore.wanted.iter().find(|(_, wanted)| wanted.shard == shard).map(|(parent, _)| *parent);
         let outcome = match done {
             FilesDone::Found(finished) => return self.begin_fetch(attempt, &finished),
@@ -214,10 +237,16 @@ impl<T> Host<T> {
             FilesDone::FetchedFinished { object, result } => result.map(|()| Some(FetchEvent::Finished { object })),
             FilesDone::Built { shard, result } => {
                 let Some(parent) = parent_of(shard) else { return };
-                result.map(|(tablet, applied)| {
-                    restore.tablets.insert(parent, (tablet, applied.unwrap_or(EMPTY)));
-                    None
-                })
+                match result {
+                    Ok((tablet, applied)) => drop(restore.tablets.insert(parent, (tablet, applied.unwrap_or(EMPTY)))),
+                    Err(message) => return self.fail_restore(attempt, "DiskFailed".to_owned(), message),
+                }
+                match restore.held.remove(&parent) {
+                    Some(Held::Replay(entries)) => self.replay_restored(attempt, parent, entries),
+                    Some(Held::Seal) => self.seal_restored(attempt, parent),
+                    None => {}
+                }
+                Ok(None)
             }
             FilesDone::Replayed { shard, result } => {
                 let (Some(parent), Ok(applied)) = (parent_of(shard), &result) else {

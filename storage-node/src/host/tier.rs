@@ -9,15 +9,15 @@
 //!
 //! - Replicas never wait for a store: what they tell the archive is queued and taken when the turn's replicas have run.
 //! - The leader of the first shard (the one with slot 0 of the default table) claims the path, publishes cluster documents and registers lives.
-//! - A promise that all before an HLC was given ([`ArchiveEvent::Closed`]) is made only while a quorum was heard so lately that it cannot have elected
-//!   another leader.
+//! - A promise that all before an HLC was given ([`ArchiveEvent::Closed`]) is made only after a quorum confirmed, by a read barrier raised at that HLC,
+//!   that this node still led: neither a clock nor what was heard of late would tell a leader that slept.
 
 use super::{
     Host, PeerMessage,
     checkpoint::Checkpoints,
     event::Effect,
     publish::Publication,
-    replica::{Lead, Replica},
+    replica::{Closing, Lead, Replica},
     restore::Restore,
 };
 use crate::{agreement::LogEntry, limits};
@@ -324,37 +324,36 @@ impl<T> Host<T> {
         self.abandon_checkpoint(shard);
     }
 
-    /// Promises the archive what was given to it, for every shard whose quorum cannot have another leader yet.
+    /// Promises the archive what was given to it, for every shard whose leadership was confirmed since.
     fn close_lanes(&mut self) {
         let now_ms = self.now_ms();
         let shards: Vec<ShardId> = self.replicas.values().filter(|replica| replica.is_serving()).map(|replica| replica.shard).collect();
         for shard in shards {
-            if !self.hears_quorum(shard) {
-                continue;
-            }
             let Some(replica) = self.replicas.get_mut(&shard) else { continue };
-            let hlc = if replica.pending.is_empty() {
-                replica.hlc = replica.hlc.max(Hlc::from_millis(now_ms));
-                replica.hlc
-            } else {
-                replica.applied.hlc
-            };
-            let pending_bytes = replica.overlay.bytes() as u64;
-            self.step_archive(ArchiveEvent::Closed { shard, hlc, pending_bytes });
+            match replica.closing {
+                Some(closing) if closing.is_confirmed && closing.after <= replica.applied.index => {
+                    (replica.closing, replica.closed) = (None, replica.closed.max(closing.hlc));
+                    let pending_bytes = replica.overlay.bytes() as u64;
+                    self.step_archive(ArchiveEvent::Closed { shard, hlc: closing.hlc, pending_bytes });
+                }
+                Some(closing) if self.tick < closing.until_tick => {}
+                _ => self.begin_closing(shard, now_ms),
+            }
         }
     }
 
-    /// Whether a quorum of the shard's voters was heard so lately that none of them can have helped another leader up.
-    pub(super) fn hears_quorum(&self, shard: ShardId) -> bool {
-        let Some(descriptor) = self.replicas.get(&shard).and_then(|replica| replica.descriptor.as_ref()) else { return false };
-        let bound_ms = limits::CLOSE_HEARD_TICKS * self.settings.tick_millis;
-        let own = self.stores.identity.store;
-        let is_fresh = |store| store == own || self.heard_ms.get(&store).is_some_and(|at| self.now.monotonic_ms - at < bound_ms);
-        let holds = |voters: &[strata_base::PeerId]| {
-            let fresh = voters.iter().filter(|peer| descriptor.store_of(**peer).is_some_and(is_fresh)).count();
-            voters.is_empty() || 2 * fresh > voters.len()
-        };
-        holds(&descriptor.voters) && holds(&descriptor.outgoing)
+    /// Asks the shard's quorum whether this node still leads it. If it does, whatever has an HLC up to now was evaluated here, before now.
+    fn begin_closing(&mut self, shard: ShardId, now_ms: u64) {
+        let until_tick = self.tick + limits::CLOSE_TICKS;
+        self.barrier += 1;
+        let barrier = self.barrier;
+        let Some(replica) = self.replicas.get_mut(&shard) else { return };
+        if replica.group.read_barrier(barrier).is_ok() {
+            replica.hlc = replica.hlc.max(Hlc::from_millis(now_ms));
+            let after = replica.last_place.map_or(0, |place| place.index);
+            replica.closing = Some(Closing { barrier, hlc: replica.hlc, after, until_tick, is_confirmed: false });
+        }
+        self.touch(shard);
     }
 
     /// Reads from the log what the archive asked for. What is not on disk yet is tried again in the next turn.

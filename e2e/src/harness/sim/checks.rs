@@ -9,9 +9,13 @@ use super::{
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
+    ops::ControlFlow,
 };
 use strata_base::{Hlc, ShardId};
-use strata_engine::tablet::{MemoryTablet, Tablet, TabletChange, TabletFamily};
+use strata_engine::{
+    tablet::{MemoryTablet, Tablet, TabletChange, TabletFamily},
+    tier::Cut,
+};
 use strata_node_api::{ProblemClass, ShardReport};
 
 /// How far the cluster's time may be ahead of the true one, in milliseconds: what a clock may be off, and the counter of a burst of writes.
@@ -27,6 +31,27 @@ struct Content {
     hlc: Hlc,
 }
 
+/// What clients could read of a tablet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    hash: u64,
+    records: usize,
+}
+
+/// What clients could read of a tablet.
+pub(super) fn shown(tablet: &dyn Tablet) -> Result<Shown, strata_engine::EngineError> {
+    let mut hasher = DefaultHasher::new();
+    let mut records = 0;
+    for family in [TabletFamily::Meta, TabletFamily::Data, TabletFamily::Expiry] {
+        tablet.scan(family, &[], &[0xff; 64], &mut |key, value| {
+            records += 1;
+            (key, value).hash(&mut hasher);
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(Shown { hash: hasher.finish(), records })
+}
+
 /// What was ever seen of every shard at every applied entry.
 #[derive(Default)]
 pub(super) struct Witness {
@@ -34,10 +59,34 @@ pub(super) struct Witness {
     pub(super) compared: u64,
 }
 
+impl Witness {
+    /// What a replica of a shard held at an entry, if one was looked at then.
+    pub(super) fn shown_at(&self, shard: ShardId, index: u64) -> Option<Shown> {
+        self.seen.get(&(shard, index)).map(|(_, content)| Shown { hash: content.hash, records: content.records })
+    }
+
+    /// Whether a cut loses an entry older than a promise. Raft's own entries repeat the HLC of the one before, and lose nothing.
+    pub(super) fn broken_promise(&self, shard: ShardId, cut: Cut, promised_ms: u64) -> Option<String> {
+        let lost = self.seen.range((shard, cut.index + 1)..=(shard, u64::MAX));
+        let mut old = lost.filter(|(_, (_, content))| content.hlc > cut.hlc && content.hlc.millis() < promised_ms);
+        let ((_, index), (_, content)) = old.next()?;
+        let hlc = content.hlc;
+        Some(format!("shard {shard} is restored to {cut:?}; entry {index} at {hlc} is lost, though {promised_ms} ms was promised"))
+    }
+}
+
 impl Simulation {
     /// Looks at every replica: what it holds is a function of the entry that it has applied.
     pub(super) fn look(&mut self) {
+        self.look_now();
+        let pause = self.draws.u64(50 * MILLI..200 * MILLI);
+        self.queue.after(pause, Action::Look);
+    }
+
+    /// Looks once.
+    pub(super) fn look_now(&mut self) {
         self.plant_record();
+        self.note_promises();
         for node in 0..self.nodes.len() {
             let Some(host) = &self.nodes[node].host else { continue };
             let report = host.report();
@@ -52,8 +101,6 @@ impl Simulation {
             }
         }
         self.look_at_patience();
-        let pause = self.draws.u64(50 * MILLI..200 * MILLI);
-        self.queue.after(pause, Action::Look);
     }
 
     /// The mistake of [`Planted::StrayRecord`].
@@ -126,12 +173,6 @@ impl Simulation {
 }
 
 fn content(tablet: &MemoryTablet, replica: &ShardReport) -> Content {
-    let mut hasher = DefaultHasher::new();
-    let mut records = 0;
-    for family in [TabletFamily::Meta, TabletFamily::Data, TabletFamily::Expiry] {
-        let all = tablet.records(family);
-        records += all.len();
-        all.iter().for_each(|(key, value)| (key, &value[..]).hash(&mut hasher));
-    }
-    Content { hash: hasher.finish(), records, keys: replica.keys, expires: replica.expires, hlc: replica.hlc }
+    let Shown { hash, records } = shown(tablet).unwrap_or_else(|error| unreachable!("a tablet in memory does not fail: {error}"));
+    Content { hash, records, keys: replica.keys, expires: replica.expires, hlc: replica.hlc }
 }

@@ -24,7 +24,7 @@ impl Simulation {
     }
 
     /// Something comes back to a node later, if it lives as long.
-    fn arrive_after(&mut self, delay: u64, node: usize, event: Event<Token>) {
+    pub(super) fn arrive_after(&mut self, delay: u64, node: usize, event: Event<Token>) {
         let life = self.nodes[node].life;
         self.queue.after(delay, Action::Arrive { node, life, event });
     }
@@ -82,7 +82,8 @@ impl Simulation {
                 self.trace.note((ticket, format!("{answer:?}")));
                 self.order_answered(node, ticket, answer);
             }
-            Effect::Call(_) | Effect::Files(_) => unreachable!("no bucket is declared in this simulation"),
+            Effect::Call(call) => self.ask_store(node, call),
+            Effect::Files(work) => self.work_with_files(node, work),
             Effect::Publish(routes) => self.nodes[node].routes = routes,
         }
     }

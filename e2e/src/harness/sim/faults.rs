@@ -1,7 +1,7 @@
 //! What breaks: one fault after the other at random moments, of the kinds that the seed has chosen; and at last everything is mended.
 
 use super::{
-    Simulation,
+    Simulation, bucket,
     queue::{Action, MILLI, SECOND},
 };
 
@@ -21,6 +21,7 @@ enum Fault {
     MendClocks,
     MoveLeaders,
     LoseDisk,
+    TroubleBucket,
 }
 
 impl Simulation {
@@ -43,6 +44,8 @@ impl Simulation {
             (options.transfers, Fault::MoveLeaders),
             (options.transfers, Fault::MoveLeaders),
             (options.replacement, Fault::LoseDisk),
+            (options.has_bucket, Fault::TroubleBucket),
+            (options.has_bucket, Fault::TroubleBucket),
         ];
         table.into_iter().filter(|(is_chosen, _)| *is_chosen).map(|(_, fault)| fault).collect()
     }
@@ -93,6 +96,7 @@ impl Simulation {
             Fault::SkewClock => self.skew_clock(),
             Fault::MendClocks => self.nodes.iter_mut().for_each(|node| node.skew_ms = 0),
             Fault::MoveLeaders => self.move_leaders(),
+            Fault::TroubleBucket => self.trouble_bucket(),
             Fault::LoseDisk => {
                 if !self.has_lost_disk && self.hand.may_replace() {
                     self.has_lost_disk = true;
@@ -116,7 +120,7 @@ impl Simulation {
         self.nodes[victim].skew_ms = if self.draws.bool() { skew_ms } else { bound * skew_ms.signum() };
     }
 
-    fn crash_for(&mut self, node: usize, length: u64) {
+    pub(super) fn crash_for(&mut self, node: usize, length: u64) {
         if self.nodes[node].host.is_some() {
             self.crash(node);
             self.restart_after(node, length);
@@ -132,6 +136,7 @@ impl Simulation {
     pub(super) fn heal(&mut self) {
         self.is_healed = true;
         self.network.heal();
+        self.bucket.iter().for_each(bucket::Bucket::mend);
         let now = self.queue.now();
         for node in 0..self.nodes.len() {
             if !self.options.skew_stays {

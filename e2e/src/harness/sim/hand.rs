@@ -2,16 +2,21 @@
 
 use super::{
     Simulation,
-    node::Disk,
+    bucket::{self, Bucket},
+    node::{Disk, EPOCH_MILLIS},
     queue::{Action, MILLI, SECOND},
 };
 use std::collections::{BTreeMap, VecDeque};
 use strata_base::{Epoch, IncarnationId, PeerId, ShardId, SlotRange, StoreId, TableId};
+use strata_engine::{
+    objects::PerMille,
+    tier::{documents::MemberDocument, restore::Plan},
+};
 use strata_node::host::Event;
 use strata_node_api::{Answer, Member, MemberChange, MemberRole, NodeAddress, Order, OrderKind, RefusalClass, ShardReport, ShardRole};
 
 const CLUSTER: &str = "simulated";
-const INCARNATION: IncarnationId = IncarnationId(7);
+const FIRST_INCARNATION: IncarnationId = IncarnationId(7);
 const TABLE: TableId = TableId(0);
 
 /// How long an answer is waited for until the order is given again, in microseconds.
@@ -39,6 +44,7 @@ struct Replacement {
 /// The operator's part.
 #[derive(Default)]
 pub(super) struct Hand {
+    incarnation: IncarnationId,
     pub(super) shards: Vec<(ShardId, SlotRange)>,
     desks: Vec<Desk>,
     next_ticket: u64,
@@ -62,25 +68,88 @@ impl Hand {
 impl Simulation {
     /// Plans the founding of the cluster.
     pub(super) fn found(&mut self) {
-        let slots = SlotRange::split_evenly(self.options.shards);
-        let id = |ordinal: usize| ShardId::derive(INCARNATION.0, TABLE.0, ordinal as u32);
-        self.hand.shards = slots.into_iter().enumerate().map(|(ordinal, slots)| (id(ordinal), slots)).collect();
-        let directory = self.directory();
-        let mut desks: Vec<Desk> = self.nodes.iter().map(|_| Desk::default()).collect();
-        for desk in &mut desks {
-            desk.todo.extend([OrderKind::Join, OrderKind::Directory { nodes: directory.clone() }]);
+        self.hand.incarnation = FIRST_INCARNATION;
+        let shards = self.place_shards();
+        if self.options.has_bucket {
+            let first = bucket::document(CLUSTER, FIRST_INCARNATION, &documents(&shards), None);
+            let (faults, seed) = (self.store_faults(), self.draws.u64(..));
+            self.bucket = Some(Bucket::new(faults, seed, first));
         }
-        for (ordinal, (shard, slots)) in self.hand.shards.iter().enumerate() {
-            let nodes: Vec<usize> = (0..self.options.replicas).map(|nth| (ordinal + nth) % self.nodes.len()).collect();
-            let place = |(nth, node): (usize, &usize)| voter(PeerId(nth as u64 + 1), self.nodes[*node].store());
-            let members: Vec<Member> = nodes.iter().enumerate().map(place).collect();
-            for node in nodes {
-                let order = OrderKind::CreateShard { shard: *shard, table: TABLE, slots: *slots, members: members.clone(), origin: None };
-                desks[node].todo.push_back(order);
+        self.order_founding(&shards);
+    }
+
+    /// Plans the founding of a new incarnation from what the bucket has of the last one.
+    pub(super) fn found_from(&mut self, plan: &Plan) {
+        self.hand = Hand { incarnation: IncarnationId(self.hand.incarnation.0 + 1), next_ticket: self.hand.next_ticket, ..Hand::default() };
+        let shards = self.place_shards();
+        if let Some(bucket) = &mut self.bucket {
+            bucket.first = bucket::document(CLUSTER, self.hand.incarnation, &documents(&shards), Some(plan));
+        }
+        self.order_founding(&shards);
+    }
+
+    /// Where the members of all shards shall lie.
+    fn place_shards(&mut self) -> Vec<(ShardId, SlotRange, Vec<Member>)> {
+        let (slots, incarnation) = (SlotRange::split_evenly(self.options.shards), self.hand.incarnation);
+        let mut placed = Vec::new();
+        for (ordinal, slots) in slots.into_iter().enumerate() {
+            let shard = ShardId::derive(incarnation.0, TABLE.0, ordinal as u32);
+            let nodes = (0..self.options.replicas).map(|nth| (ordinal + nth) % self.nodes.len());
+            let members: Vec<Member> =
+                nodes.enumerate().map(|(nth, node)| voter(PeerId(nth as u64 + 1), self.nodes[node].store())).collect();
+            self.hand.taken.insert(shard, members.len() as u64);
+            self.hand.shards.push((shard, slots));
+            placed.push((shard, slots, members));
+        }
+        placed
+    }
+
+    fn order_founding(&mut self, shards: &[(ShardId, SlotRange, Vec<Member>)]) {
+        let directory = self.directory();
+        let archive = self.bucket.as_ref().map(|bucket| OrderKind::OpenArchive { claim: bucket.claim() });
+        let restore = self.bucket.as_ref().and_then(Bucket::restore_order).map(|restore| OrderKind::Restore { restore });
+        let mut desks: Vec<Desk> = self.nodes.iter().map(|_| Desk::default()).collect();
+        for (desk, node) in desks.iter_mut().zip(&self.nodes) {
+            desk.todo.extend([OrderKind::Join, OrderKind::Directory { nodes: directory.clone() }]);
+            desk.todo.extend(archive.clone().into_iter().chain(restore.clone()));
+            for (shard, slots, members) in shards.iter().filter(|(.., members)| members.iter().any(|member| member.store == node.store())) {
+                let origin = self.bucket.as_ref().and_then(|bucket| bucket.origin(*shard));
+                let (shard, slots, members) = (*shard, *slots, members.clone());
+                desk.todo.push_back(OrderKind::CreateShard { shard, table: TABLE, slots, members, origin });
             }
-            self.hand.taken.insert(*shard, members.len() as u64);
         }
         self.hand.desks = desks;
+    }
+
+    fn store_faults(&mut self) -> PerMille {
+        let mut often = |bound: u64| if self.draws.bool() { self.draws.u64(..bound) } else { 0 };
+        PerMille {
+            internal: often(80),
+            throttled: often(40),
+            timeout_without_effect: often(40),
+            timeout_with_effect: often(40),
+            late: often(20),
+            truncated: often(20),
+            flipped: often(10),
+            lagging: often(40),
+        }
+    }
+
+    /// The store of objects goes away or comes back, or a shard is to be checkpointed.
+    pub(super) fn trouble_bucket(&mut self) {
+        let Some(bucket) = &self.bucket else { return };
+        match self.draws.u8(..4) {
+            0 => bucket.set_outage(true),
+            1 => bucket.set_outage(false),
+            _ => {
+                if let Some((shard, _)) = self.draws.choice(self.hand.shards.clone())
+                    && let Some((leader, _)) = self.leader(shard)
+                {
+                    let not_before_millis = EPOCH_MILLIS + self.queue.now() / MILLI;
+                    self.order(leader, OrderKind::Checkpoint { shard, not_before_millis });
+                }
+            }
+        }
     }
 
     fn directory(&self) -> Vec<NodeAddress> {
@@ -115,8 +184,13 @@ impl Simulation {
     fn order(&mut self, node: usize, order: OrderKind) -> u64 {
         self.hand.next_ticket += 1;
         let ticket = self.hand.next_ticket;
-        let order =
-            Order { epoch: Epoch(1), cluster: CLUSTER.to_owned(), incarnation: INCARNATION, store: self.nodes[node].store(), order };
+        let order = Order {
+            epoch: Epoch(1),
+            cluster: CLUSTER.to_owned(),
+            incarnation: self.hand.incarnation,
+            store: self.nodes[node].store(),
+            order,
+        };
         let life = self.nodes[node].life;
         let delay = self.draws.u64(MILLI..20 * MILLI);
         self.queue.after(delay, Action::Arrive { node, life, event: Event::Order { order: Box::new(order), ticket } });
@@ -133,6 +207,14 @@ impl Simulation {
             Answer::Done => {
                 desk.asked = None;
                 desk.todo.pop_front();
+            }
+            Answer::Refused { class: RefusalClass::NotReady, .. }
+                if matches!(desk.todo.front(), Some(OrderKind::CreateShard { origin: Some(_), .. })) =>
+            {
+                // The process that had restored it is gone: the next one is told anew.
+                let restore = self.bucket.as_ref().and_then(Bucket::restore_order);
+                desk.asked = None;
+                restore.into_iter().for_each(|restore| desk.todo.push_front(OrderKind::Restore { restore }));
             }
             Answer::Accepted | Answer::Refused { class: RefusalClass::NotReady, .. } => {}
             Answer::Refused { class, message } => {
@@ -223,6 +305,11 @@ impl Simulation {
             }
         }
     }
+}
+
+fn documents(shards: &[(ShardId, SlotRange, Vec<Member>)]) -> Vec<(ShardId, SlotRange, Vec<MemberDocument>)> {
+    let document = |member: &Member| MemberDocument { peer: member.peer, store: member.store, voter: true };
+    shards.iter().map(|(shard, slots, members)| (*shard, *slots, members.iter().map(document).collect())).collect()
 }
 
 fn voter(peer: PeerId, store: StoreId) -> Member {

@@ -1,6 +1,7 @@
 //! A node: a host, the disk below it, and a clock that may be wrong.
 
 use super::{
+    bucket::{self, Files},
     options::Options,
     queue::{MILLI, Token},
 };
@@ -30,11 +31,12 @@ pub(super) struct Disk {
     pub(super) log: Arc<MemoryLogStore>,
     pub(super) tablets: Arc<MemoryTabletStore>,
     pub(super) identity: Identity,
+    pub(super) files: Files,
 }
 
 impl Disk {
     pub(super) fn empty(store: StoreId) -> Disk {
-        Disk { log: Arc::default(), tablets: Arc::default(), identity: Identity::new(store) }
+        Disk { log: Arc::default(), tablets: Arc::default(), identity: Identity::new(store), files: Files::default() }
     }
 }
 
@@ -97,7 +99,7 @@ impl Node {
             log_bytes: options.log_bytes,
             disk_reserve_bytes: 0,
             zone: String::new(),
-            tier: None,
+            tier: options.has_bucket.then(bucket::settings),
         };
         let stores = Stores { log: self.disk.log.clone(), tablets: self.disk.tablets.clone(), identity: self.disk.identity.clone() };
         self.host = Some(Host::new(settings, stores, self.moment(now))?);
@@ -112,6 +114,7 @@ impl Node {
         self.inbox.clear();
         self.is_turn_due = false;
         self.stalled_until = 0;
+        self.disk.files.crash();
         let written = draws.usize(..=self.writes.len());
         for (_, batch) in self.writes.drain(..).take(written) {
             self.disk.log.write(batch).unwrap_or_else(|error| unreachable!("a log in memory does not fail: {error}"));

@@ -15,6 +15,8 @@ pub enum Planted {
     RefusalsBelieved,
     /// One replica gets a record that the others do not have.
     StrayRecord,
+    /// The archive promises three seconds more than it has.
+    PromisesTooMuch,
     /// Reads are answered by a follower's tablet.
     StaleReads,
 }
@@ -51,6 +53,10 @@ pub(super) struct Options {
     pub(super) only_victim: Option<usize>,
     /// Whether the time of the cluster is bounded by the true one, so that short times to live may be judged.
     pub(super) time_is_sound: bool,
+    /// Whether there is a bucket beside the nodes.
+    pub(super) has_bucket: bool,
+    /// Whether the disks are lost amid writes, or after all is quiet.
+    pub(super) is_lost_amid: bool,
     pub(super) planted: Option<Planted>,
 }
 
@@ -86,6 +92,8 @@ impl Options {
             skew_stays: often(50),
             only_victim: None,
             time_is_sound: true,
+            has_bucket: false,
+            is_lost_amid: false,
             planted: None,
         };
         options.shards = draws.u16(1..=4);

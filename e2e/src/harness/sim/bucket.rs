@@ -1,0 +1,366 @@
+//! A bucket beside the simulated cluster: a store that fails, the files of checkpoints and restores, and the loss of everything else.
+//!
+//! ```text
+//! trouble ─► every disk is lost ─► what did the cluster promise? what does the bucket have? ─► a new incarnation ─► it must serve
+//! ```
+//!
+//! What is checked: nothing older than a promise ([`ShardArchive::recovery_latest_millis`]) is lost; a restored tablet holds exactly what a replica
+//! of its parent held at the cut; all replicas of the child hold the same, as ever; the store's trouble keeps nobody from serving.
+
+use super::{
+    Simulation,
+    checks::{Shown, shown},
+    node::Disk,
+    options::Planted,
+    queue::MILLI,
+};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use strata_base::{Epoch, IncarnationId, ShardId, SlotRange, StoreId, TableId};
+use strata_engine::{
+    objects::{ErrorClass, FaultyObjects, MemoryObjects, PerMille, SimulatedObjects},
+    tablet::{Tablet, TabletChange, TabletFamily, TabletStore},
+    tier::{
+        Call, Cut, Place,
+        archive::WhenFull,
+        checkpoint::LocalFile,
+        documents::{ClusterDocument, Document, MemberDocument, Origin, ShardDocument, TableDocument},
+        layout::{Layout, ObjectId},
+        restore::{Options, Plan, PlanError, Planner, PlannerEvent, Target},
+    },
+};
+use strata_node::{
+    descriptor::{APPLIED_KEY, Applied},
+    host::{Event, FIRST_GENERATION, FilesDone, FilesWork, TierSettings, replay, seal},
+};
+use strata_node_api::{ArchiveClaim, ArchivePlace, RestoreOrder, RestoreShard, ShardOrigin};
+
+/// Beside the nodes: the store, and what the cluster promised of it.
+pub(super) struct Bucket {
+    pub(super) store: Arc<FaultyObjects<MemoryObjects>>,
+    pub(super) first: ClusterDocument,
+    /// The latest moment up to which a shard's leader said that everything survives.
+    promised: BTreeMap<ShardId, u64>,
+    pub(super) restores: u64,
+    /// Restored tablets that could be compared with what their parent held.
+    pub(super) compared: u64,
+}
+
+/// What a node keeps of files.
+#[derive(Default)]
+pub(super) struct Files {
+    checkpoints: BTreeMap<(ShardId, u64), BTreeMap<String, Bytes>>,
+    parts: BTreeMap<ObjectId, BTreeMap<u64, Bytes>>,
+    fetched: BTreeMap<ObjectId, Bytes>,
+    /// When the thread that works with files is free, in microseconds.
+    pub(super) free_at: u64,
+}
+
+impl Files {
+    /// What a crash leaves: files that were fetched whole.
+    pub(super) fn crash(&mut self) {
+        self.checkpoints.clear();
+        self.parts.clear();
+        self.free_at = 0;
+    }
+}
+
+/// A log begins behind this entry.
+const START: Cut = Cut { fork_epoch: 0, index: 5, term: 5, hlc: strata_base::Hlc::ZERO };
+
+pub(super) fn place() -> Place {
+    Place { store: "simulated".to_owned(), bucket: "bucket".to_owned() }
+}
+
+pub(super) fn layout() -> Layout {
+    Layout::new("simulated/cluster").expect("a path")
+}
+
+/// What a node is told of the bucket.
+pub(super) fn settings() -> TierSettings {
+    TierSettings {
+        place: place(),
+        layout: layout(),
+        flush_interval_ms: 300,
+        local_log_bound_bytes: 1 << 30,
+        when_full: WhenFull::RefuseWrites,
+        checkpoint_interval_ms: Some(4_000),
+    }
+}
+
+/// The document of an incarnation that begins now.
+pub(super) fn document(
+    cluster: &str,
+    incarnation: IncarnationId,
+    shards: &[(ShardId, SlotRange, Vec<MemberDocument>)],
+    plan: Option<&Plan>,
+) -> ClusterDocument {
+    let origin = |slots: SlotRange| plan?.shards.iter().find(|of| of.slots == slots).map(|of| Origin { shard: of.shard, cut: of.cut });
+    let shard = |(shard, slots, members): &(ShardId, SlotRange, Vec<MemberDocument>)| ShardDocument {
+        shard: *shard,
+        table: TableId(0),
+        slots: *slots,
+        epoch: Epoch(1),
+        members: members.clone(),
+        forks: Vec::new(),
+        origin: origin(*slots),
+        start: START,
+    };
+    ClusterDocument {
+        cluster: cluster.to_owned(),
+        incarnation,
+        number: 0,
+        parent: plan.map(|plan| plan.parent.clone()),
+        shards: shards.iter().map(shard).collect(),
+        lives: Vec::new(),
+        tables: vec![TableDocument { table: TableId(0), name: "default".to_owned(), settings: BTreeMap::new() }],
+        settings: BTreeMap::new(),
+    }
+}
+
+impl Bucket {
+    pub(super) fn new(faults: PerMille, seed: u64, first: ClusterDocument) -> Bucket {
+        let store = Arc::new(FaultyObjects::new(MemoryObjects::default(), faults, seed));
+        Bucket { store, first, promised: BTreeMap::new(), restores: 0, compared: 0 }
+    }
+
+    /// What the operator orders every node.
+    pub(super) fn claim(&self) -> ArchiveClaim {
+        ArchiveClaim {
+            namespace_uid: "namespace".to_owned(),
+            kv_cluster_uid: "cluster".to_owned(),
+            may_continue: self.first.parent.is_some(),
+            gone: Some("cluster".to_owned()),
+            retire: Vec::new(),
+            document: String::from_utf8(self.first.encode().to_vec()).expect("JSON is text"),
+        }
+    }
+
+    /// What nodes are ordered to fetch; nothing for an incarnation that began empty.
+    pub(super) fn restore_order(&self) -> Option<RestoreOrder> {
+        let parent = self.first.parent.as_ref()?;
+        let shard = |document: &ShardDocument| {
+            let stores: Vec<StoreId> = document.members.iter().map(|member| member.store).collect();
+            Some(RestoreShard { shard: document.shard, stores, origin: origin_of(&document.origin?) })
+        };
+        let source =
+            ArchivePlace { store: parent.place.store.clone(), bucket: parent.place.bucket.clone(), path: parent.path.path().to_owned() };
+        let shards = self.first.shards.iter().filter_map(shard).collect();
+        Some(RestoreOrder { source, incarnation: parent.incarnation, accept_damage: false, shards })
+    }
+
+    /// What a shard continues.
+    pub(super) fn origin(&self, shard: ShardId) -> Option<ShardOrigin> {
+        self.first.shard(shard)?.origin.as_ref().map(origin_of)
+    }
+
+    /// The store fails for a while, or no longer.
+    pub(super) fn set_outage(&self, is_down: bool) {
+        self.store.set_outage(is_down.then_some(ErrorClass::Unreachable));
+    }
+
+    /// From now on the store does what it is asked, late effects of the past aside.
+    pub(super) fn mend(&self) {
+        self.set_outage(false);
+        self.store.set_faults(PerMille::default());
+    }
+
+    fn plan(&self, now_ms: u64) -> Result<Plan, PlanError> {
+        let mut planner = Planner::new(place(), layout(), Target::Latest, Options::default());
+        let mut calls = planner.step(now_ms, PlannerEvent::Tick);
+        loop {
+            if let Some(outcome) = planner.finished() {
+                return outcome.clone();
+            }
+            let Some(call) = calls.pop() else {
+                calls = planner.step(now_ms + 1, PlannerEvent::Tick);
+                assert!(!calls.is_empty() || planner.finished().is_some(), "a planner without a call is finished");
+                continue;
+            };
+            let answered = self.store.inner().answer(now_ms, call.request).result;
+            calls.extend(planner.step(now_ms, PlannerEvent::Answered { id: call.id, answered }));
+        }
+    }
+}
+
+fn origin_of(origin: &Origin) -> ShardOrigin {
+    let Cut { fork_epoch, index, term, hlc } = origin.cut;
+    ShardOrigin { shard: origin.shard, fork_epoch, index, term, hlc }
+}
+
+impl Simulation {
+    /// A node asks the store.
+    pub(super) fn ask_store(&mut self, node: usize, call: Call) {
+        let now_ms = self.queue.now() / MILLI;
+        let delay = self.draws.u64(MILLI..40 * MILLI);
+        let Some(bucket) = &self.bucket else { return };
+        let answer = bucket.store.answer(now_ms, call.request.clone());
+        self.trace.note((node, call.request.key(), answer.result.is_ok()));
+        self.arrive_after(delay + answer.after_ms * MILLI, node, Event::Answered { id: call.id, answered: answer.result });
+    }
+
+    /// A node works with files.
+    pub(super) fn work_with_files(&mut self, node: usize, work: FilesWork) {
+        if let FilesWork::Seal { shard, tablet } = &work {
+            self.judge_restored(*shard, tablet);
+        }
+        let done = self.nodes[node].work_with_files(work);
+        let now = self.queue.now();
+        let delay = self.draws.u64(100..5 * MILLI);
+        let files = &mut self.nodes[node].disk.files;
+        files.free_at = files.free_at.max(now) + delay;
+        let wait = files.free_at - now;
+        if let Some(done) = done {
+            self.arrive_after(wait, node, Event::Files(Box::new(done)));
+        }
+    }
+
+    /// Remembers what leaders promise.
+    pub(super) fn note_promises(&mut self) {
+        let Some(bucket) = &mut self.bucket else { return };
+        for report in self.nodes.iter().filter_map(|node| node.host.as_ref()).map(|host| host.report()) {
+            for shard in report.shards {
+                if let Some(archive) = &shard.archive {
+                    let promised = bucket.promised.entry(shard.shard).or_default();
+                    *promised = (*promised).max(archive.recovery_latest_millis);
+                }
+            }
+        }
+    }
+
+    /// Every process and every disk is lost; the bucket stays. Plans a new incarnation from it, and holds the plan to what was promised. Whether
+    /// there was anything to restore.
+    pub(super) fn lose_everything(&mut self) -> Result<bool, String> {
+        self.look_now();
+        let now_ms = self.queue.now() / MILLI;
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].host.is_some() {
+                self.crash(node);
+            }
+            let store = StoreId(self.nodes[node].store().0 + 1_000);
+            self.nodes[node].disk = Disk::empty(store);
+        }
+        let Some(bucket) = &mut self.bucket else { return Ok(false) };
+        bucket.restores += 1;
+        let plan = match bucket.plan(now_ms) {
+            Ok(plan) => plan,
+            // Lost before the first document was written: then nothing was promised.
+            Err(error) if error.class() == "NoCluster" && bucket.promised.values().all(|promised| *promised == 0) => return Ok(false),
+            Err(error) => return Err(format!("the bucket cannot be restored: {error}; promised was {:?}", bucket.promised)),
+        };
+        let promised = std::mem::take(&mut bucket.promised);
+        for shard in &plan.shards {
+            let too_much = if self.options.planted == Some(Planted::PromisesTooMuch) { 3_000 } else { 0 };
+            let promised = promised.get(&shard.shard).copied().unwrap_or(0) + too_much;
+            if let Some(sentence) = self.witness.broken_promise(shard.shard, shard.cut, promised)
+                && self.options.time_is_sound
+            {
+                return Err(sentence);
+            }
+        }
+        self.found_from(&plan);
+        Ok(true)
+    }
+
+    /// A tablet that reached its cut holds what a replica of the parent held there, if one was seen.
+    fn judge_restored(&mut self, shard: ShardId, tablet: &Arc<dyn Tablet>) {
+        let Some(origin) = self.bucket.as_ref().and_then(|bucket| bucket.first.shard(shard)?.origin) else { return };
+        let held = match shown(tablet.as_ref()) {
+            Ok(held) => held,
+            Err(error) => return self.breaks(error.to_string()),
+        };
+        let before: Option<Shown> = self.witness.shown_at(origin.shard, origin.cut.index);
+        if before.is_some_and(|before| before != held) {
+            let index = origin.cut.index;
+            self.breaks(format!("shard {shard} restored {held:?} at entry {index}, its parent {} held {before:?}", origin.shard));
+        }
+        if let (Some(bucket), true) = (&mut self.bucket, before.is_some()) {
+            bucket.compared += 1;
+        }
+    }
+}
+
+impl super::node::Node {
+    fn work_with_files(&mut self, work: FilesWork) -> Option<FilesDone> {
+        let (files, tablets) = (&mut self.disk.files, &self.disk.tablets);
+        Some(match work {
+            FilesWork::Checkpoint { shard, attempt, tablet, .. } => {
+                let result = dump(tablet.as_ref()).map_err(|error| error.to_string()).map(|(bytes, applied)| {
+                    let crc32 = crc32fast::hash(&bytes);
+                    let (name, size) = (format!("{crc32:08x}.sst"), bytes.len() as u64);
+                    files.checkpoints.insert((shard, attempt), BTreeMap::from([(name.clone(), bytes)]));
+                    (vec![LocalFile { name, size, crc32 }], applied)
+                });
+                FilesDone::Checkpointed { shard, attempt, result }
+            }
+            FilesWork::ReadCheckpoint { shard, attempt, name, offset, length } => {
+                let file = files.checkpoints.get(&(shard, attempt)).and_then(|files| files.get(&name));
+                let part = file.map(|bytes| bytes.slice(offset as usize..(offset + length) as usize));
+                FilesDone::CheckpointRead { shard, attempt, name, offset, bytes: part.ok_or_else(|| "there is no such file".to_owned()) }
+            }
+            FilesWork::DropCheckpoint { shard, attempt } => {
+                files.checkpoints.remove(&(shard, attempt));
+                return None;
+            }
+            FilesWork::FindFetched => FilesDone::Found(files.fetched.keys().copied().collect()),
+            FilesWork::WriteFetched { object, offset, bytes } => {
+                files.parts.entry(object).or_default().insert(offset, bytes);
+                FilesDone::FetchedWritten { object, offset, result: Ok(()) }
+            }
+            FilesWork::FinishFetched { object } => {
+                let parts = files.parts.remove(&object).unwrap_or_default();
+                let whole: Vec<u8> = parts.values().flat_map(|part| part.iter().copied()).collect();
+                files.fetched.insert(object, Bytes::from(whole));
+                FilesDone::FetchedFinished { object, result: Ok(()) }
+            }
+            FilesWork::Build { shard, files: documents } => {
+                let blob = documents.first().and_then(|file| files.fetched.get(&file.object)).cloned();
+                let result = tablets.create(shard, FIRST_GENERATION).map_err(|error| error.to_string()).and_then(|tablet| match blob {
+                    None => Ok((tablet, None)),
+                    Some(blob) => load(tablet.as_ref(), blob).map(|applied| (tablet, Some(applied))),
+                });
+                FilesDone::Built { shard, result }
+            }
+            FilesWork::Replay { shard, tablet, applied, entries } => {
+                FilesDone::Replayed { shard, result: replay(&tablet, applied, entries) }
+            }
+            FilesWork::Seal { shard, tablet } => FilesDone::Sealed { shard, result: seal(&tablet) },
+            FilesWork::ClearFetched => {
+                files.fetched.clear();
+                return None;
+            }
+        })
+    }
+}
+
+/// All records of a tablet as bytes, and how far it is.
+fn dump(tablet: &dyn Tablet) -> Result<(Bytes, Applied), strata_engine::EngineError> {
+    let mut out = BytesMut::new();
+    for family in TabletFamily::ALL {
+        tablet.scan(family, &[], &[0xff; 64], &mut |key, value| {
+            out.put_u8(family as u8);
+            out.put_u32(key.len() as u32);
+            out.put_slice(key);
+            out.put_u32(value.len() as u32);
+            out.put_slice(value);
+            ControlFlow::Continue(())
+        })?;
+    }
+    let applied = tablet.get(TabletFamily::System, APPLIED_KEY)?.and_then(|bytes| Applied::decode(&bytes));
+    Ok((out.freeze(), applied.unwrap_or_default()))
+}
+
+/// Reads what [`dump`] wrote into an empty tablet.
+fn load(tablet: &dyn Tablet, mut bytes: Bytes) -> Result<Applied, String> {
+    let mut changes = Vec::new();
+    while bytes.has_remaining() {
+        let family = TabletFamily::ALL[usize::from(bytes.get_u8())];
+        let length = bytes.get_u32() as usize;
+        let key = bytes.split_to(length);
+        let length = bytes.get_u32() as usize;
+        changes.push(TabletChange::Put(family, key, bytes.split_to(length)));
+    }
+    tablet.write(changes).map_err(|error| error.to_string())?;
+    let applied = tablet.get(TabletFamily::System, APPLIED_KEY).map_err(|error| error.to_string())?;
+    applied.and_then(|bytes| Applied::decode(&bytes)).ok_or_else(|| "the checkpoint does not say what it holds".to_owned())
+}
