@@ -55,6 +55,34 @@ pub fn decision(file: &File) -> Vec<Finding> {
     findings
 }
 
+/// What a decision names to show how it is kept, and nobody finds any more: tests by their names, sources by the ends of their paths.
+pub fn kept(file: &File, sources: &[&File]) -> Vec<Finding> {
+    let Some((before, section)) = file.text.split_once(&format!("## {}\n", SECTIONS[3])) else { return Vec::new() };
+    let first = before.lines().count() + 1;
+    let mut findings = Vec::new();
+    for (number, line) in section.lines().enumerate() {
+        for word in line.split('`').skip(1).step_by(2) {
+            let is_test = word.matches('_').count() > 2
+                && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+            let is_source = word.ends_with(".rs") && !word.contains(['{', '*']);
+            let is_known = match (is_test, is_source) {
+                (true, _) => sources.iter().any(|source| source.text.contains(&format!("fn {word}("))),
+                (_, true) => sources.iter().any(|source| source.path == word || source.path.ends_with(&format!("/{word}"))),
+                _ => true,
+            };
+            if !is_known {
+                findings.push(Finding::new(
+                    &file.path,
+                    first + number + 1,
+                    format!("the name `{word}` of nothing"),
+                    "the name of what keeps it now",
+                ));
+            }
+        }
+    }
+    findings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +106,22 @@ mod tests {
         let swapped =
             form("0007: It is so", "Status: replaced by 0008   Touches: kv", &[SECTIONS[1], SECTIONS[0], SECTIONS[2], SECTIONS[3]]);
         assert_eq!(decision(&swapped).len(), 1);
+    }
+
+    const KEPT: &str = "# 0007: It is so\n\n## How it is kept\n`it_is_still_so` in `kv/tests/a.rs`, `tests/a.rs` and `View::forget`.\n";
+
+    #[test]
+    fn good_what_keeps_a_decision_is_there() {
+        let source = File::new("storage-node/kv/tests/a.rs", "#[test]\nfn it_is_still_so() {}\n");
+        assert_eq!(kept(&File::new("docs/src/decisions/0007-a.md", KEPT), &[&source]), []);
+    }
+
+    #[test]
+    fn bad_what_kept_a_decision_is_gone() {
+        let source = File::new("storage-node/kv/tests/a.rs", "#[test]\nfn it_is_still_so_today() {}\n");
+        let told: Vec<String> = kept(&File::new("0007-a.md", KEPT), &[&source]).iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["0007-a.md:4: the name `it_is_still_so` of nothing is banned, use the name of what keeps it now"]);
+        assert_eq!(kept(&File::new("0007-a.md", KEPT), &[]).len(), 3);
     }
 
     #[test]

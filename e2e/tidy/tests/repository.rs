@@ -132,7 +132,9 @@ fn pages_are_listed() {
 fn decisions_have_one_form() {
     let decisions: Vec<&File> = REPOSITORY.files.iter().filter(|file| file.path.starts_with(book::DECISIONS)).collect();
     assert!(decisions.len() > 3, "the decisions were not found");
-    check(decisions.into_iter().flat_map(book::decision));
+    check(decisions.iter().flat_map(|file| book::decision(file)));
+    let sources: Vec<&File> = REPOSITORY.rust().collect();
+    check(decisions.into_iter().flat_map(|file| book::kept(file, &sources)));
 }
 
 /// The files of a folder.
