@@ -3,6 +3,7 @@
 //! A story founds a cluster, lets clients work, breaks something, heals it, and ends in `judge`: no acknowledged write is lost, the history
 //! is linearizable, and all replicas hold the same.
 
+mod clients;
 mod crashes;
 mod disks;
 mod frozen;
