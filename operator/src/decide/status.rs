@@ -3,7 +3,7 @@
 use crate::{
     names::{self, LABEL_CLUSTER, Names},
     observation::Observation,
-    view::Life,
+    view::{self, Life},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use strata_crds::{ClusterPhase, Condition, ErrorClass, KVClusterStatus, MemberState, MemberStatus, Problem, RolloutStatus, ShardsStatus};
@@ -37,10 +37,13 @@ fn members(seen: &Observation, old: &KVClusterStatus) -> Vec<MemberStatus> {
     let stores = seen.stores();
     let life = old.cluster_id.clone().zip(old.incarnation.as_ref().and_then(|text| text.parse().ok()));
     let life = life.map(|(cluster, incarnation)| Life { cluster, incarnation });
+    let silence_max = view::policy(&seen.cluster).silence_max_millis;
     let member = |(pod, zone): (String, String)| {
         let report = seen.reports.get(&pod);
         let store = stores.get(&pod).copied();
-        let is_heard = seen.reports.values().flat_map(|report| &report.heard).any(|heard| Some(heard.store) == store);
+        // Nodes tell of everybody whom they ever heard, and how long ago.
+        let is_recent = |heard: &strata_node_api::Heard| heard.millis_ago <= silence_max;
+        let is_heard = seen.reports.values().flat_map(|report| &report.heard).any(|heard| Some(heard.store) == store && is_recent(heard));
         MemberStatus {
             zone,
             store: store.map(|store| store.to_string()),
