@@ -8,19 +8,19 @@
 //! The last line is for machines: `demo: ok …` with the figures, or `demo: failed step=… reason=…` and a non-zero exit.
 
 mod backup;
-mod comparison;
+pub mod comparison;
 mod declare;
 mod farewell;
 pub mod ground;
 mod lag;
 mod leader;
-mod load;
-mod loss;
+pub mod load;
+pub mod loss;
 mod packages;
-mod reader;
+pub mod reader;
 mod restore;
-mod stage;
-mod writer;
+pub mod stage;
+pub mod writer;
 
 use crate::harness::kubernetes::{cluster::Cluster, lab::Lab};
 use lag::LagWatch;
@@ -34,7 +34,7 @@ const CLUSTER: &str = "orders";
 pub struct Wish {
     /// The lab's name.
     pub lab: String,
-    /// Whether the cluster has an archive. Without one the story ends at the backup.
+    /// Whether the cluster has an archive. Without one the story ends where the bucket is needed.
     pub has_archive: bool,
 }
 
@@ -75,7 +75,7 @@ async fn play(stage: &mut Stage, wish: &Wish) -> Result<Figures, Stopped> {
     let lag = LagWatch::start(&cluster);
     let packages = stage.step("packages", "finds the package index of Debian's main", packages::find()).await?;
     let model = stage.step("load", "loads it through a Redis Cluster client", load::load(&cluster, packages)).await?;
-    stage.step("backup", "takes a KVBackup", backup::take(&cluster)).await?;
+    stage.step("backup", "takes a KVBackup", backup::take(&cluster, wish)).await?;
     let writer = stage.step("write", "goes on writing, with a log of what was acknowledged", writer::start(&cluster)).await?;
 
     figures.failover_seconds = stage.step("kill-leader", "kills the pod that leads most shards", leader::kill(&lab, &cluster)).await?;

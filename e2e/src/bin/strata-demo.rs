@@ -13,7 +13,7 @@ struct Arguments {
     /// The name of the lab; what runs under this name already is ended first.
     #[arg(long, default_value = "demo")]
     lab: String,
-    /// Leave the archive out: the story then ends at the backup.
+    /// Leave the archive out: the story then ends where the bucket is needed.
     #[arg(long)]
     without_archive: bool,
     /// Play the story: within the lab's network, where this program starts itself.

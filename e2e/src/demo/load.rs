@@ -4,15 +4,18 @@ use super::{packages::Packages, stage::Done};
 use crate::{
     failure::Failure,
     harness::{kubernetes::cluster::Cluster, wait},
-    workload::client::{Door, Outcome, RedisClient},
+    workload::client::{Outcome, SharedClient},
 };
+use futures_util::{StreamExt, stream};
 use indicatif::{ProgressBar, ProgressStyle};
 use redis::Cmd;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use std::{collections::BTreeMap, time::Duration};
 
-/// Clients side by side, each with one command under way.
-const CLIENTS: usize = 48;
+/// Commands under way.
+const UNDER_WAY: usize = 256;
+
+/// In how many steps a counter is counted up.
+const STEPS: u64 = 20;
 
 /// How often a command that was refused, and so had no effect, is given again.
 const ATTEMPTS: u32 = 200;
@@ -35,35 +38,26 @@ pub type Model = BTreeMap<String, Expected>;
 /// Loads all, and gives what the cluster must hold from now on.
 pub async fn load(cluster: &Cluster, packages: Packages) -> Done<Model> {
     let (model, counters) = model(packages);
-    let endpoints = Arc::new(cluster.endpoints().await?);
-    let bar = bar(model.len() as u64);
+    let client = SharedClient::connect(&cluster.endpoints().await?).await.map_err(Failure::of("connect to the cluster"))?;
+    let sets = model.iter().filter(|(key, _)| !counters.contains_key(*key)).map(|(key, expected)| command(key, expected));
+    // A counter is counted up in some steps, so that it is one that counts.
+    let step = |total: u64, nth: u64| total / STEPS + u64::from(nth < total % STEPS);
+    let counting = |(key, total): (&String, &u64)| {
+        let by = |nth: u64| redis::cmd("INCRBY").arg(key).arg(step(*total, nth)).to_owned();
+        (0..STEPS).map(by).collect::<Vec<Cmd>>()
+    };
+    let commands: Vec<Cmd> = sets.chain(counters.iter().flat_map(counting)).collect();
+    let count = commands.len();
+    let bar = bar(count as u64);
     let start = std::time::Instant::now();
-    let mut shares: Vec<Vec<Cmd>> = (0..CLIENTS).map(|_| Vec::new()).collect();
-    for (nth, (key, expected)) in model.iter().enumerate() {
-        if !counters.contains_key(key) {
-            shares[nth % CLIENTS].push(command(key, expected));
-        }
-    }
-    // A counter is counted up in as many steps as there are clients, so that it is one that counts.
-    for (key, total) in &counters {
-        let (step, rest) = (total / CLIENTS as u64, total % CLIENTS as u64);
-        for (nth, share) in shares.iter_mut().enumerate() {
-            let by = step + u64::from((nth as u64) < rest);
-            share.push(redis::cmd("INCRBY").arg(key).arg(by).to_owned());
-        }
-    }
-    let commands: usize = shares.iter().map(Vec::len).sum();
-    let mut clients = JoinSet::new();
-    for (nth, share) in shares.into_iter().enumerate() {
-        let (client, bar) = (RedisClient::new(Door::Cluster, endpoints.clone(), nth), bar.clone());
-        clients.spawn(give_all(client, share, bar));
-    }
-    while let Some(ended) = clients.join_next().await {
-        ended.map_err(Failure::of("wait for a loading client"))??;
+    let mut given = stream::iter(commands).map(|command| give(&client, command)).buffer_unordered(UNDER_WAY);
+    while let Some(done) = given.next().await {
+        done?;
+        bar.inc(1);
     }
     bar.finish_and_clear();
-    let rate = commands as f64 / start.elapsed().as_secs_f64();
-    let words = format!("{} keys by {commands} commands of {CLIENTS} clients, {rate:.0} a second", model.len());
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    let words = format!("{} keys by {count} commands, {rate:.0} a second", model.len());
     Ok((model, words))
 }
 
@@ -95,19 +89,11 @@ fn command(key: &str, expected: &Expected) -> Cmd {
     }
 }
 
-async fn give_all(mut client: RedisClient, commands: Vec<Cmd>, bar: ProgressBar) -> Result<(), Failure> {
-    for command in commands {
-        give(&mut client, &command).await?;
-        bar.inc(1);
-    }
-    Ok(())
-}
-
 /// Gives a command until it is done. Nothing is broken on purpose here, so an outcome that nobody knows is a failure.
-async fn give(client: &mut RedisClient, command: &Cmd) -> Result<(), Failure> {
+async fn give(client: &SharedClient, command: Cmd) -> Result<(), Failure> {
     let mut reason = String::new();
     for _ in 0..ATTEMPTS {
-        match client.call(command).await {
+        match client.call(&command).await {
             Outcome::Replied(_) => return Ok(()),
             Outcome::Failed(why) => reason = why,
             Outcome::Unknown(why) => return Err(Failure::broken(format!("nothing is broken, and a write has no known outcome: {why}"))),

@@ -4,15 +4,14 @@ use super::load::{Expected, bar};
 use crate::{
     failure::Failure,
     harness::{kubernetes::cluster::Cluster, wait},
-    workload::client::{Door, RedisClient},
+    workload::client::{Outcome, SharedClient},
 };
-use indicatif::ProgressBar;
+use futures_util::{StreamExt, stream};
 use redis::{Value, from_redis_value};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::task::JoinSet;
+use std::{collections::BTreeMap, time::Duration};
 
-/// Clients side by side.
-const READERS: usize = 48;
+/// Reads under way.
+const UNDER_WAY: usize = 256;
 
 /// How often a read that failed is tried again: a read has no effect.
 const ATTEMPTS: u32 = 300;
@@ -41,42 +40,28 @@ pub async fn strings(cluster: &Cluster, keys: Vec<String>) -> Result<BTreeMap<St
 
 /// The values of keys. Keys that are not there are missing.
 pub async fn read(cluster: &Cluster, keys: Vec<(String, Shape)>) -> Result<BTreeMap<String, Expected>, Failure> {
-    let endpoints = Arc::new(cluster.endpoints().await?);
+    let client = SharedClient::connect(&cluster.endpoints().await?).await.map_err(Failure::of("connect to the cluster"))?;
     let bar = bar(keys.len() as u64);
-    let mut readers = JoinSet::new();
-    for (nth, share) in keys.chunks(keys.len().div_ceil(READERS).max(1)).enumerate() {
-        let client = RedisClient::new(Door::Cluster, endpoints.clone(), nth);
-        readers.spawn(read_share(client, share.to_vec(), bar.clone()));
-    }
     let mut all = BTreeMap::new();
-    while let Some(ended) = readers.join_next().await {
-        all.append(&mut ended.map_err(Failure::of("wait for a reading client"))??);
+    let mut found = stream::iter(keys).map(|(key, shape)| read_one(&client, key, shape)).buffer_unordered(UNDER_WAY);
+    while let Some(one) = found.next().await {
+        all.extend(one?);
+        bar.inc(1);
     }
     bar.finish_and_clear();
     Ok(all)
 }
 
-async fn read_share(mut client: RedisClient, keys: Vec<(String, Shape)>, bar: ProgressBar) -> Result<BTreeMap<String, Expected>, Failure> {
-    let mut found = BTreeMap::new();
-    for (key, shape) in keys {
-        if let Some(value) = read_one(&mut client, &key, shape).await? {
-            found.insert(key, value);
-        }
-        bar.inc(1);
-    }
-    Ok(found)
-}
-
-async fn read_one(client: &mut RedisClient, key: &str, shape: Shape) -> Result<Option<Expected>, Failure> {
+async fn read_one(client: &SharedClient, key: String, shape: Shape) -> Result<Option<(String, Expected)>, Failure> {
     let command = match shape {
-        Shape::Hash => redis::cmd("HGETALL").arg(key).to_owned(),
-        Shape::Text => redis::cmd("GET").arg(key).to_owned(),
+        Shape::Hash => redis::cmd("HGETALL").arg(&key).to_owned(),
+        Shape::Text => redis::cmd("GET").arg(&key).to_owned(),
     };
     let mut reason = String::new();
     for _ in 0..ATTEMPTS {
-        match client.ask(&command).await {
-            Ok(value) => return parse(key, shape, value),
-            Err(why) => reason = why,
+        match client.call(&command).await {
+            Outcome::Replied(value) => return Ok(parse(&key, shape, value)?.map(|value| (key, value))),
+            Outcome::Failed(why) | Outcome::Unknown(why) => reason = why,
         }
         wait::pause(PAUSE).await;
     }

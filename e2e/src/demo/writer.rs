@@ -103,7 +103,8 @@ pub fn now_millis() -> i64 {
 }
 
 impl Writer {
-    fn count(&self) -> usize {
+    /// Writes that were acknowledged so far.
+    pub fn count(&self) -> usize {
         self.acks.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 

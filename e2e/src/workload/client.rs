@@ -100,6 +100,34 @@ impl RedisClient {
     }
 }
 
+/// A Redis Cluster client with many commands under way, for whoever moves much data. It finds lost connections again by itself.
+#[derive(Clone)]
+pub struct SharedClient {
+    connection: ClusterConnection,
+}
+
+impl SharedClient {
+    /// Connects through the cluster's door.
+    pub async fn connect(endpoints: &Endpoints) -> RedisResult<SharedClient> {
+        let nodes = endpoints.cluster.iter().map(|address| format!("redis://{address}/"));
+        let client = cluster_client(nodes)?;
+        within(CONNECT_DEADLINE * 4, client.get_async_connection()).await.map(|connection| SharedClient { connection })
+    }
+
+    /// Sends one command, once, and waits for what becomes of it.
+    pub async fn call(&self, command: &Cmd) -> Outcome {
+        let mut connection = self.connection.clone();
+        match tokio::time::timeout(REPLY_DEADLINE, connection.req_packed_command(command)).await {
+            Ok(result) => judge(result).0,
+            Err(_) => Outcome::Unknown(format!("no reply within {} s", REPLY_DEADLINE.as_secs())),
+        }
+    }
+}
+
+fn cluster_client(nodes: impl Iterator<Item = String>) -> RedisResult<redis::cluster::ClusterClient> {
+    ClusterClientBuilder::new(nodes).retries(0).connection_timeout(CONNECT_DEADLINE).response_timeout(REPLY_DEADLINE).build()
+}
+
 /// What became of the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -121,11 +149,7 @@ async fn connect(door: Door, endpoints: &Endpoints, first: usize) -> RedisResult
         Door::Cluster => {
             let count = endpoints.cluster.len();
             let seeds = (0..count).map(|nth| format!("redis://{}/", endpoints.cluster[(first + nth) % count]));
-            let client = ClusterClientBuilder::new(seeds)
-                .retries(0)
-                .connection_timeout(CONNECT_DEADLINE)
-                .response_timeout(REPLY_DEADLINE)
-                .build()?;
+            let client = cluster_client(seeds)?;
             within(CONNECT_DEADLINE * 4, client.get_async_connection()).await.map(Connection::Cluster)
         }
     }

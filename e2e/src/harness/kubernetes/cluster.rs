@@ -141,7 +141,8 @@ impl Cluster {
     }
 }
 
-fn is_ready(status: &KVClusterStatus) -> Result<(), String> {
+/// Whether a status says Ready; if not, what it says.
+pub fn is_ready(status: &KVClusterStatus) -> Result<(), String> {
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
     match ready {
         Some(ready) if ready.status == "True" => Ok(()),

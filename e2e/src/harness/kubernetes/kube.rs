@@ -67,6 +67,11 @@ impl Kube {
         kubectl(arguments).run().await
     }
 
+    /// The same, with a manifest as its input.
+    pub async fn kubectl_with(&self, arguments: &[&str], manifest: &str) -> Result<String, Failure> {
+        kubectl(arguments).input(manifest).run().await
+    }
+
     /// An object as it is now; `None` if there is none.
     pub async fn find<K: Kind>(&self, name: &str) -> Result<Option<K>, Failure> {
         let api: Api<K> = Api::namespaced(self.client.clone(), NAMESPACE);

@@ -136,6 +136,11 @@ impl Lab {
         self.verb("wipe-volumes", &[]).await.map(drop)
     }
 
+    /// Makes released volumes available again, empty.
+    pub async fn recycle(&self) -> Result<(), Failure> {
+        self.verb("recycle", &[]).await.map(drop)
+    }
+
     async fn verb(&self, verb: &str, arguments: &[&str]) -> Result<String, Failure> {
         let mut all = vec![verb, &self.name];
         all.extend(arguments);
