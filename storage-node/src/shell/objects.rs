@@ -12,6 +12,7 @@ use strata_engine::{
     tier::{Answered, Call, Place},
 };
 use tokio::{runtime::Handle, sync::Semaphore, task::JoinSet};
+use tracing::Instrument;
 
 /// The buckets of one store.
 #[derive(Clone)]
@@ -61,8 +62,17 @@ impl ObjectStores {
     }
 
     async fn ask_now(&self, call: Call) -> Answered {
-        let bucket = self.bucket(&call.place)?;
-        bucket.call(call.request).await
+        let span = tracing::debug_span!("object", key = call.request.key(), bytes = call.request.size(), call = call.id.0);
+        let ask = async {
+            let answered = self.bucket(&call.place)?.call(call.request).await;
+            match &answered {
+                Ok(response) => tracing::debug!(bytes = response.size(), "the store answered"),
+                Err(error) if error.is_not_found() => tracing::debug!("the store has no such object"),
+                Err(error) => tracing::debug!(class = error.class.name(), %error, "the store failed"),
+            }
+            answered
+        };
+        ask.instrument(span).await
     }
 
     fn bucket(&self, place: &Place) -> Result<Arc<dyn Objects>, ObjectError> {
