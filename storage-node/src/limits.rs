@@ -88,6 +88,10 @@ pub const PUBLISH_RETRY_MILLIS: u64 = 1_000;
 /// Ticks between two looks at the age of checkpoints.
 pub const CHECKPOINT_LOOK_TICKS: u64 = 40;
 
+/// How long a claim of the archive's path counts before another one is made because OWNER names somebody else, in milliseconds: twice the time
+/// between two reads of OWNER.
+pub const CLAIM_AGAIN_MILLIS: u64 = 60_000;
+
 /// Checkpoints of one node at the same time: their uploads share its network.
 pub const CHECKPOINTS_MAX: usize = 2;
 

@@ -54,6 +54,10 @@ const SERVING_BOUND: u64 = 20 * SECOND;
 /// How long the cluster may take until all replicas hold the same.
 const CONVERGED_BOUND: u64 = 40 * SECOND;
 
+/// How long the archive may take until it has everything, in simulated microseconds: a path that a late request of the past took back is watched
+/// for three periods of a beat.
+const ARCHIVED_BOUND: u64 = 200 * SECOND;
+
 /// How many actions a simulation may take; one that needs more goes in circles.
 const ACTIONS_MAX: u64 = 5_000_000;
 
@@ -187,7 +191,9 @@ impl Simulation {
 
     fn converge(&mut self, since: u64) -> Result<(), Failure> {
         let converged = self.until(since + CONVERGED_BOUND, |simulation| simulation.is_converged().is_ok())?;
-        Failure::unless(converged, || format!("everything is mended, and: {:?}", self.is_converged()))
+        Failure::unless(converged, || format!("everything is mended, and: {:?}", self.is_converged()))?;
+        let archived = self.until(self.queue.now() + ARCHIVED_BOUND, |simulation| simulation.is_archived().is_ok())?;
+        Failure::unless(archived, || format!("everything is mended, and: {:?}: {}", self.is_archived(), self.restoring()))
     }
 
     /// Every disk is lost, again and again, amid a restore too; what is restored must serve.
@@ -213,6 +219,9 @@ impl Simulation {
             }
             let founded = self.until(begun + RESTORED_BOUND, |simulation| simulation.hand.is_idle())?;
             Failure::unless(founded, || format!("the restore does not end: {}", self.restoring()))?;
+            if self.draws.u8(..3) == 0 {
+                self.wake_zombie();
+            }
             self.crowd.close_with(self.probes());
             let served = self.until(self.queue.now() + RESTORED_BOUND, |simulation| simulation.crowd.is_idle())?;
             Failure::unless(served, || {

@@ -208,6 +208,7 @@ impl<T> Host<T> {
                 let idle = std::mem::take(&mut result.idle).into_iter().map(|(token, reply, _)| (token, reply));
                 let replies = std::mem::take(&mut result.replies).into_iter().chain(idle).collect();
                 replica.last_place = Some(place);
+                replica.proposed_hlc = replica.hlc;
                 let pending = Pending { term: place.term, round, replies, deadline_ms: result.deadline_ms };
                 // An entry of an earlier term at this index was overwritten by the one just proposed.
                 if let Some(overwritten) = replica.pending.insert(place.index, pending) {

@@ -6,6 +6,9 @@
 //!                        └──────────────── agree on n + 1 ◄───────┘
 //! ```
 //!
+//! OWNER cannot be written under a condition: where it names another one although the path was taken, the claim begins anew, which watches that
+//! one's beat before it writes.
+//!
 //! A number is proposed only after the one before reads back, so that the numbers in the bucket are dense. Whoever leads next uploads the last
 //! agreed one again, which changes nothing.
 
@@ -33,6 +36,8 @@ use strata_node_api::{ClaimState, MemberRole, ObjectProblem};
 pub(super) struct Publication {
     takeover: Option<Takeover>,
     state: ClaimState,
+    /// When the path was taken, in monotonic milliseconds.
+    taken_ms: u64,
     /// The last document that reads back.
     written: Option<u64>,
     /// The lives that it names.
@@ -75,6 +80,11 @@ impl Publication {
         Some(ObjectProblem { class: error.class.name().to_owned(), message: error.message.clone(), millis, attempts })
     }
 
+    /// Whether the last claim is so old that what is read of OWNER was read since.
+    fn may_claim_again(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.taken_ms) >= limits::CLAIM_AGAIN_MILLIS
+    }
+
     fn fail(&mut self, now_ms: u64, error: ObjectError) {
         let (since_ms, attempts) = self.failure.as_ref().map_or((now_ms, 0), |failure| (failure.since_ms, failure.attempts));
         self.failure = Some(Failure { error, since_ms, attempts: attempts + 1, retry_ms: now_ms + limits::PUBLISH_RETRY_MILLIS });
@@ -84,11 +94,11 @@ impl Publication {
 impl<T> Host<T> {
     /// Goes on with the claim and the documents, if this node leads the first shard.
     pub(super) fn run_publication(&mut self) {
-        let first = self.first_shard_led();
+        let (first, now_ms) = (self.first_shard_led(), self.now.monotonic_ms);
         let Some(open) = self.open() else { return };
         let Some(first) = first else {
             if open.publication.state != ClaimState::Elsewhere {
-                open.publication = super::publish::Publication::default();
+                open.publication = Publication::default();
                 self.tell_beat(false);
             }
             return;
@@ -97,6 +107,10 @@ impl<T> Host<T> {
             ClaimState::Elsewhere => self.begin_claim(),
             ClaimState::Claiming | ClaimState::Watching { .. } => self.step_claim(TakeoverEvent::Tick),
             ClaimState::Refused { .. } => {}
+            ClaimState::Taken if open.has_lost_path() && open.publication.may_claim_again(now_ms) => {
+                // A late request of a predecessor may have put its name back. Whoever really lives there is seen by its beat.
+                open.publication = Publication::default();
+            }
             ClaimState::Taken => {
                 if open.publication.takeover.is_some() {
                     self.step_claim(TakeoverEvent::Tick);
@@ -141,6 +155,7 @@ impl<T> Host<T> {
                 TakeoverEffect::Taken(_) => {
                     if let Some(open) = self.open() {
                         open.publication.state = ClaimState::Taken;
+                        open.publication.taken_ms = now_ms;
                         if is_published {
                             // The sweep of unfinished uploads is for a predecessor's, not for those of our own nodes.
                             open.publication.takeover = None;
@@ -253,7 +268,7 @@ impl<T> Host<T> {
     /// Proposes a document in a shard that this node leads; whether it was taken. Whether it counts is known when it is applied.
     pub(super) fn propose_agreement(&mut self, shard: ShardId, kind: AgreementKind, number: u64, document: Bytes) -> bool {
         let Some(replica) = self.replicas.get_mut(&shard) else { return false };
-        let agreement = Agreement { kind, number, hlc: replica.hlc.max(replica.applied.hlc), document };
+        let agreement = Agreement { kind, number, hlc: replica.proposed_hlc.max(replica.applied.hlc), document };
         let is_taken = replica.transfer.is_none() && replica.group.propose(agreement.encode()).is_ok();
         self.touch(shard);
         is_taken

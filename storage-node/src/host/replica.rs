@@ -121,7 +121,10 @@ pub(super) struct Replica<T> {
     pub(super) stopped: Option<String>,
 
     pub(super) lead: Lead,
+    /// The last that was handed out, or promised to the archive.
     pub(super) hlc: Hlc,
+    /// That of the last entry of commands proposed here.
+    pub(super) proposed_hlc: Hlc,
     pub(super) overlay: Overlay,
     pub(super) queue: VecDeque<Queued<T>>,
     pub(super) queue_bytes: usize,
@@ -175,6 +178,7 @@ impl<T> Replica<T> {
             stopped: None,
             lead: Lead::Not,
             hlc: Hlc::ZERO,
+            proposed_hlc: Hlc::ZERO,
             overlay: Overlay::default(),
             queue: VecDeque::new(),
             queue_bytes: 0,

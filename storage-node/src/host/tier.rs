@@ -23,6 +23,7 @@ use super::{
 use crate::{agreement::LogEntry, limits};
 use std::collections::BTreeMap;
 use strata_base::{Hlc, ShardId, TableId};
+use strata_engine::objects::ErrorClass;
 use strata_engine::tier::{
     Answered, Call, CallId, Entry, Place,
     archive::{Archive, ArchiveEffect, ArchiveEvent, ArchiveSettings, Position, Pressure, WhenFull},
@@ -100,6 +101,13 @@ pub(super) struct Open {
     wanted: Vec<LogWanted>,
     /// The HLC of the last entry that was read for the archive, by shard: Raft's own entries repeat their predecessor's.
     read_to: BTreeMap<ShardId, Position>,
+}
+
+impl Open {
+    /// Whether OWNER, when it was read last, named another cluster or incarnation.
+    pub(super) fn has_lost_path(&self) -> bool {
+        self.archive.problem().is_some_and(|problem| problem.error.class == ErrorClass::ForeignOwner)
+    }
 }
 
 impl Tier {

@@ -18,14 +18,14 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 use strata_base::{Epoch, IncarnationId, ShardId, SlotRange, StoreId, TableId};
 use strata_engine::{
-    objects::{ErrorClass, FaultyObjects, MemoryObjects, PerMille, SimulatedObjects},
+    objects::{ErrorClass, FaultyObjects, MemoryObjects, PerMille, Request, SimulatedObjects},
     tablet::{Tablet, TabletChange, TabletFamily, TabletStore},
     tier::{
         Call, Cut, Place,
         archive::WhenFull,
         checkpoint::LocalFile,
         documents::{ClusterDocument, Document, MemberDocument, Origin, ShardDocument, TableDocument},
-        layout::{Layout, ObjectId},
+        layout::{Layout, Name, ObjectId},
         restore::{Options, Plan, PlanError, Planner, PlannerEvent, Target},
     },
 };
@@ -41,6 +41,8 @@ pub(super) struct Bucket {
     pub(super) first: ClusterDocument,
     /// The latest moment up to which a shard's leader said that everything survives.
     promised: BTreeMap<ShardId, u64>,
+    /// The OWNER of the incarnation that was lost last.
+    last_owner: Option<Bytes>,
     pub(super) restores: u64,
     /// Restored tablets that could be compared with what their parent held.
     pub(super) compared: u64,
@@ -121,7 +123,7 @@ pub(super) fn document(
 impl Bucket {
     pub(super) fn new(faults: PerMille, seed: u64, first: ClusterDocument) -> Bucket {
         let store = Arc::new(FaultyObjects::new(MemoryObjects::default(), faults, seed));
-        Bucket { store, first, promised: BTreeMap::new(), restores: 0, compared: 0 }
+        Bucket { store, first, promised: BTreeMap::new(), last_owner: None, restores: 0, compared: 0 }
     }
 
     /// What the operator orders every node.
@@ -242,6 +244,7 @@ impl Simulation {
         }
         let Some(bucket) = &mut self.bucket else { return Ok(false) };
         bucket.restores += 1;
+        bucket.last_owner = bucket.store.inner().peek(&layout().key(Name::Owner));
         let plan = match bucket.plan(now_ms) {
             Ok(plan) => plan,
             // Lost before the first document was written: then nothing was promised.
@@ -260,6 +263,31 @@ impl Simulation {
         }
         self.found_from(&plan);
         Ok(true)
+    }
+
+    /// Whether the bucket has everything, say the leaders.
+    pub(super) fn is_archived(&self) -> Result<(), String> {
+        if self.bucket.is_none() {
+            return Ok(());
+        }
+        for (shard, _) in &self.hand.shards {
+            let (_, leader) = self.leader(*shard).ok_or_else(|| format!("nobody leads shard {shard}"))?;
+            let archived = leader.archive.as_ref().map_or(0, |archive| archive.archived);
+            if archived < leader.applied {
+                return Err(format!("shard {shard} is archived up to {archived}, and has applied {}", leader.applied));
+            }
+        }
+        Ok(())
+    }
+
+    /// A request of the lost incarnation takes effect now: its claim of the path.
+    pub(super) fn wake_zombie(&mut self) {
+        if let Some(bucket) = &mut self.bucket
+            && let Some(owner) = bucket.last_owner.take()
+        {
+            let put = Request::put(layout().key(Name::Owner), owner);
+            let _unheard = bucket.store.inner().answer(self.queue.now() / MILLI, put);
+        }
     }
 
     /// A tablet that reached its cut holds what a replica of the parent held there, if one was seen.

@@ -255,11 +255,13 @@ impl Simulation {
         self.nodes[node].disk = Disk::empty(new);
         self.hand.replacement = Some(Replacement { node, old });
         let directory = self.directory();
+        let archive = self.bucket.as_ref().map(|bucket| OrderKind::OpenArchive { claim: bucket.claim() });
         for (other, desk) in self.hand.desks.iter_mut().enumerate() {
             if other == node {
                 *desk = Desk { todo: VecDeque::from([OrderKind::Join]), asked: None };
             }
             desk.todo.push_back(OrderKind::Directory { nodes: directory.clone() });
+            desk.todo.extend(archive.clone().filter(|_| other == node));
         }
     }
 

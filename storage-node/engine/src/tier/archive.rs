@@ -422,6 +422,11 @@ impl Archive {
         self.lanes.values().map(Lane::buffered_bytes).sum()
     }
 
+    /// What ails it; none in health.
+    pub fn problem(&self) -> Option<&Problem> {
+        self.problem.as_ref()
+    }
+
     /// How far the archive is at `now_ms`.
     pub fn status(&self, now_ms: u64) -> ArchiveStatus {
         let shards = self.lanes.iter().map(|(shard, lane)| self.shard_status(now_ms, *shard, lane)).collect();
