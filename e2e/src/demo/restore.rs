@@ -1,6 +1,6 @@
 //! The same manifest again: the cluster comes back from its bucket.
 
-use super::{load::bar, stage::Done};
+use super::stage::{Done, tell};
 use crate::harness::kubernetes::cluster::Cluster;
 use std::time::{Duration, Instant};
 use strata_crds::{ClusterPhase, KVCluster, RestoreProgress};
@@ -12,13 +12,13 @@ const RESTORE_DEADLINE: Duration = Duration::from_secs(300);
 pub async fn again(cluster: &Cluster, manifest: &str) -> Done<f64> {
     let start = Instant::now();
     cluster.kube.apply(manifest).await?;
-    let bar = bar(0);
     let mut last = RestoreProgress::default();
     let look = |declared: &KVCluster| {
         let status = declared.status.clone().unwrap_or_default();
         if let Some(progress) = status.restore {
-            bar.set_length(progress.bytes_total.max(0) as u64);
-            bar.set_position(progress.bytes_done.max(0) as u64);
+            if (progress.percent, progress.shards_done) != (last.percent, last.shards_done) {
+                tell(&format!("      {}", words(&progress)));
+            }
             last = progress;
         }
         let is_ready = status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True");
@@ -26,12 +26,16 @@ pub async fn again(cluster: &Cluster, manifest: &str) -> Done<f64> {
         if is_ready && status.phase == ClusterPhase::Running {
             Ok(())
         } else {
-            let end = last.expected_end.as_ref().map(|end| end.0.to_string()).unwrap_or_else(|| "unknown".to_owned());
-            Err(format!("{:?}, {}% of {} bytes, expected end {end}{problem}", status.phase, last.percent, last.bytes_total))
+            Err(format!("{:?}, {}{problem}", status.phase, words(&last)))
         }
     };
     cluster.kube.until(&cluster.name, RESTORE_DEADLINE, "the cluster is restored", look).await?;
-    bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();
     Ok((seconds, format!("from {}, {} MiB fetched by all replicas together", last.parent, last.bytes_total >> 20)))
+}
+
+fn words(progress: &RestoreProgress) -> String {
+    let end = progress.expected_end.as_ref().map_or_else(|| "unknown".to_owned(), |end| end.0.to_string());
+    let RestoreProgress { percent, bytes_done, bytes_total, shards_done, .. } = progress;
+    format!("{percent}%, {bytes_done} of {bytes_total} bytes, {shards_done} shards done, expected end {end}")
 }
