@@ -1,13 +1,16 @@
 //! The ground that scenarios stand on: clusters at several distances, and what they are given to live.
 
+pub mod archive;
 pub mod certificates;
 pub mod child;
 pub mod hand;
 pub mod kubernetes;
 pub mod node_client;
 pub mod node_process;
+pub mod object_store;
 pub mod ports;
 pub mod process;
 pub mod redis_server;
+pub mod s3_proxy;
 pub mod sim;
 pub mod wait;

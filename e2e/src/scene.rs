@@ -2,10 +2,16 @@
 
 use crate::{
     failure::Failure,
-    harness::process::{Options, ProcessCluster},
+    harness::{
+        node_process::ArchiveSettings,
+        object_store::ObjectStore,
+        ports::Ports,
+        process::{Options, ProcessCluster, test_folder},
+        s3_proxy::S3Proxy,
+    },
     say::say,
     workload::{
-        Load, Size,
+        Ledger, Load, Size,
         client::{Door, Endpoints, RedisClient},
     },
 };
@@ -25,24 +31,75 @@ pub struct Scene {
     pub seed: u64,
     name: &'static str,
     judged: u32,
+    kept: Vec<Ledger>,
+}
+
+/// What a scenario with a bucket plays with, beside the cluster.
+pub struct Ground {
+    /// What nodes and the hand ask: everything passes through it.
+    pub proxy: S3Proxy,
+    /// The server behind it.
+    pub store: ObjectStore,
+    _ports: Ports,
+}
+
+impl Ground {
+    async fn start(seed: u64) -> Result<Ground, Failure> {
+        let mut ports = Ports::reserve(seed)?;
+        let store = ObjectStore::start(&test_folder()?, ports.take()).await?;
+        let proxy = S3Proxy::start(ports.take(), store.port(), None).await?;
+        Ok(Ground { proxy, store, _ports: ports })
+    }
 }
 
 /// Plays a scenario on a cluster of its own, within a deadline. Prints the seed first, and last again if it fails; `STRATA_SEED` sets it.
 pub fn play(name: &'static str, options: Options, body: impl AsyncFnOnce(&mut Scene) -> Result<(), Failure>) -> Result<(), Failure> {
+    perform(name, async |seed| {
+        let mut scene = Scene::start(name, seed, options).await?;
+        let played = in_time(body(&mut scene)).await.and_then(|()| scene.cluster.check_alive());
+        played.map_err(|failure| failure.and(&scene.cluster.autopsy()))
+    })
+}
+
+/// Plays a scenario on a cluster that archives below `scenario/archive`, into a bucket of its own. Where the machine has no S3 server and can
+/// build none, it is skipped, and says so.
+pub fn play_archived(
+    name: &'static str,
+    mut options: Options,
+    body: impl AsyncFnOnce(&mut Scene, &mut Ground) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let played = perform(name, async |seed| {
+        let mut ground = Ground::start(seed ^ 0x5a5a).await?;
+        let (endpoint, credentials) = (ground.proxy.endpoint(), ground.store.credentials());
+        let archive = options.settings.archive.take().unwrap_or_else(|| ArchiveSettings::below("scenario/archive"));
+        options.settings.archive = Some(ArchiveSettings { endpoint, credentials, ..archive });
+        let mut scene = Scene::start(name, seed, options).await?;
+        let played = in_time(body(&mut scene, &mut ground)).await.and_then(|()| scene.cluster.check_alive());
+        played.map_err(|failure| failure.and(&scene.cluster.autopsy()).and(&ground.store.keep()))
+    });
+    match played {
+        Err(Failure::Lacking(what)) if what.contains("versitygw") => {
+            say(format!("skipped: {name}: {what}"));
+            Ok(())
+        }
+        played => played,
+    }
+}
+
+async fn in_time(playing: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let late = || Failure::broken(format!("the scenario did not end within {} s", SCENE_DEADLINE.as_secs()));
+    tokio::time::timeout(SCENE_DEADLINE, playing).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn perform(name: &'static str, playing: impl AsyncFnOnce(u64) -> Result<(), Failure>) -> Result<(), Failure> {
     let start = Instant::now();
     let seed = seed()?;
     say(format!("{name}: seed {seed}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let result = runtime.map_err(Failure::of("start a runtime"))?.block_on(async {
-        let cluster = ProcessCluster::start(seed, options).await?;
-        let mut scene = Scene { cluster, seed, name, judged: 0 };
-        let played = tokio::time::timeout(SCENE_DEADLINE, body(&mut scene)).await;
-        let late = || Failure::broken(format!("the scenario did not end within {} s", SCENE_DEADLINE.as_secs()));
-        let result = played.unwrap_or_else(|_| Err(late())).and_then(|()| scene.cluster.check_alive());
-        result.map_err(|failure| failure.and(&scene.cluster.autopsy()))
-    });
+    let result = runtime.map_err(Failure::of("start a runtime"))?.block_on(playing(seed));
     match &result {
         Ok(()) => say(format!("{name}: holds, {:.1} s", start.elapsed().as_secs_f64())),
+        Err(Failure::Lacking(_)) => {}
         Err(_) => say(format!("{name}: fails with seed {seed}")),
     }
     result
@@ -56,6 +113,10 @@ fn seed() -> Result<u64, Failure> {
 }
 
 impl Scene {
+    async fn start(name: &'static str, seed: u64, options: Options) -> Result<Scene, Failure> {
+        Ok(Scene { cluster: ProcessCluster::start(seed, options).await?, seed, name, judged: 0, kept: Vec::new() })
+    }
+
     /// Where clients reach all nodes.
     pub fn endpoints(&self) -> Endpoints {
         self.endpoints_of(&self.cluster.indexes().collect::<Vec<_>>())
@@ -95,6 +156,30 @@ impl Scene {
     pub async fn judge(&mut self, load: Load) -> Result<(), Failure> {
         let counts = load.counts();
         let ledger = load.finish().await?;
+        self.judge_ledger(&ledger, &counts).await
+    }
+
+    /// As [`Scene::judge`], and keeps what was recorded for [`Scene::judge_kept`].
+    pub async fn judge_and_keep(&mut self, load: Load) -> Result<(), Failure> {
+        let counts = load.counts();
+        let ledger = load.finish().await?;
+        self.judge_ledger(&ledger, &counts).await?;
+        self.kept.push(ledger);
+        Ok(())
+    }
+
+    /// Holds the cluster to everything that ended loads recorded and that was kept, after a restore too: all of it must be there.
+    pub async fn judge_kept(&mut self) -> Result<(), Failure> {
+        let kept = std::mem::take(&mut self.kept);
+        for (nth, ledger) in kept.iter().enumerate() {
+            self.judge_ledger(ledger, &format!("kept load {nth}")).await?;
+        }
+        self.kept = kept;
+        Ok(())
+    }
+
+    /// Holds the cluster, all of whose nodes must run, to what a load has recorded.
+    pub async fn judge_ledger(&mut self, ledger: &Ledger, counts: &str) -> Result<(), Failure> {
         self.cluster.check_alive()?;
         self.cluster.until_converged().await?;
         self.judged += 1;

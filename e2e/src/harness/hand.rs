@@ -5,7 +5,9 @@ use crate::failure::Failure;
 use futures_util::future::join_all;
 use std::{collections::BTreeMap, time::Duration};
 use strata_base::{PeerId, ShardId, SlotRange, StoreId, TableId};
-use strata_node_api::{Answer, Member, MemberChange, MemberRole, NodeState, OrderKind, RefusalClass, Report, ShardReport, ShardRole};
+use strata_node_api::{
+    Answer, Member, MemberChange, MemberRole, NodeState, OrderKind, RefusalClass, Report, ShardOrigin, ShardReport, ShardRole,
+};
 
 /// How long an order may be put off, and its effect may take to be seen in reports.
 const EFFECT_DEADLINE: Duration = Duration::from_secs(30);
@@ -95,6 +97,12 @@ impl ProcessCluster {
 
     /// Founds the cluster on nodes that are empty: all join, all know each other, every shard is created and led.
     pub async fn bootstrap(&self) -> Result<(), Failure> {
+        self.join_all().await?;
+        self.create_shards(&BTreeMap::new()).await
+    }
+
+    /// Empty nodes join, and know each other.
+    pub async fn join_all(&self) -> Result<(), Failure> {
         for node in self.indexes() {
             let report = self.report(node).await.map_err(Failure::Broken)?;
             if report.state != NodeState::Empty {
@@ -102,14 +110,26 @@ impl ProcessCluster {
             }
             self.obey(node, OrderKind::Join).await?;
         }
-        self.tell_directory().await?;
-        let slots = SlotRange::split_evenly(self.options().shards);
-        for (ordinal, (shard, slots)) in self.shards().into_iter().zip(slots).enumerate() {
-            let nodes: Vec<usize> = (0..self.options().replication_factor).map(|nth| (ordinal + nth) % self.options().nodes).collect();
-            let members: Vec<Member> =
-                nodes.iter().enumerate().map(|(nth, node)| voter(PeerId(nth as u64 + 1), self.stores[*node])).collect();
-            for node in nodes {
-                self.obey(node, OrderKind::CreateShard { shard, table: TABLE, slots, members: members.clone(), origin: None }).await?;
+        self.tell_directory().await
+    }
+
+    /// The slots of every shard, by its ordinal.
+    pub fn slots(&self) -> Vec<SlotRange> {
+        SlotRange::split_evenly(self.options().shards)
+    }
+
+    /// The members that the shard of this ordinal begins with.
+    pub fn first_members(&self, ordinal: usize) -> Vec<Member> {
+        let nodes = (0..self.options().replication_factor).map(|nth| (ordinal + nth) % self.options().nodes);
+        nodes.enumerate().map(|(nth, node)| voter(PeerId(nth as u64 + 1), self.stores[node])).collect()
+    }
+
+    /// Creates every shard on all its members, and waits until it is led. Those without an origin begin empty.
+    pub async fn create_shards(&self, origins: &BTreeMap<ShardId, ShardOrigin>) -> Result<(), Failure> {
+        for (ordinal, (shard, slots)) in self.shards().into_iter().zip(self.slots()).enumerate() {
+            let (members, origin) = (self.first_members(ordinal), origins.get(&shard).copied());
+            for node in self.indexes().filter(|node| members.iter().any(|member| member.store == self.stores[*node])) {
+                self.obey(node, OrderKind::CreateShard { shard, table: TABLE, slots, members: members.clone(), origin }).await?;
             }
         }
         self.until_led(&self.indexes().collect::<Vec<_>>()).await.map(drop)

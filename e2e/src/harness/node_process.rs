@@ -1,6 +1,11 @@
 //! One storage node as a process of its own: its files, its ports, and the signals that a scenario sends it.
 
-use super::{certificates::Identity, child::Ward, ports::Ports};
+use super::{
+    certificates::Identity,
+    child::Ward,
+    object_store::{BUCKET, CredentialFiles},
+    ports::Ports,
+};
 use crate::failure::Failure;
 use rustix::process::Signal;
 use std::{
@@ -42,11 +47,63 @@ pub struct Settings {
     pub tick_millis: u64,
     /// Client connections, both ports together.
     pub connections: usize,
+    /// Where the node archives to; none for nowhere.
+    pub archive: Option<ArchiveSettings>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { log_bytes: 64 << 20, tick_millis: 50, connections: 1_000 }
+        Settings { log_bytes: 64 << 20, tick_millis: 50, connections: 1_000, archive: None }
+    }
+}
+
+/// Where a node archives to, and how.
+#[derive(Clone, Debug)]
+pub struct ArchiveSettings {
+    /// The store.
+    pub endpoint: String,
+    /// What everything lies under in its bucket.
+    pub path: String,
+    /// The credentials.
+    pub credentials: CredentialFiles,
+    /// How long entries gather, in milliseconds.
+    pub flush_interval_millis: u64,
+    /// How much log the node keeps that the store does not have, in bytes.
+    pub local_log_bound_bytes: u64,
+    /// What happens at that bound.
+    pub on_store_down: &'static str,
+    /// How old the last checkpoint of a shard may get, in seconds; 0: only by order.
+    pub checkpoint_seconds: u64,
+}
+
+impl ArchiveSettings {
+    /// An archive below `path` with checkpoints by order only, of a store that the scenario's ground will name.
+    pub fn below(path: &str) -> ArchiveSettings {
+        ArchiveSettings {
+            endpoint: String::new(),
+            path: path.to_owned(),
+            credentials: CredentialFiles::default(),
+            flush_interval_millis: 200,
+            local_log_bound_bytes: 1 << 30,
+            on_store_down: "KeepThenRefuseWrites",
+            checkpoint_seconds: 0,
+        }
+    }
+
+    /// The sections of a node's configuration.
+    pub fn sections(&self) -> String {
+        format!(
+            "\n[archive]\nendpoint = {:?}\nbucket = {BUCKET:?}\npath = {:?}\naccess_key_id_file = {:?}\nsecret_access_key_file = {:?}\n\
+             flush_interval_millis = {}\nlocal_log_bound_bytes = {}\non_store_down = {:?}\n\n[checkpoint]\ninterval_seconds = {}\n",
+            self.endpoint,
+            self.path,
+            self.credentials.access_key_id,
+            self.credentials.secret_access_key,
+            self.flush_interval_millis,
+            self.local_log_bound_bytes,
+            self.on_store_down,
+            self.checkpoint_seconds,
+        )
     }
 }
 
@@ -91,6 +148,7 @@ impl NodeProcess {
             settings.tick_millis,
             data = directory.join("data"),
         );
+        let text = text + &settings.archive.as_ref().map(ArchiveSettings::sections).unwrap_or_default();
         let node = NodeProcess { binary: binary.to_owned(), directory, ports, ward: None };
         std::fs::create_dir_all(node.data()).map_err(Failure::of(format!("create {}", node.data().display())))?;
         std::fs::write(node.config(), text).map_err(Failure::of(format!("write {}", node.config().display())))?;
@@ -149,7 +207,8 @@ impl NodeProcess {
         self.directory.join("log")
     }
 
-    fn config(&self) -> PathBuf {
+    /// The file that it is configured by.
+    pub fn config(&self) -> PathBuf {
         self.directory.join("node.toml")
     }
 

@@ -60,29 +60,25 @@ pub struct ProcessCluster {
     pub(super) stores: Vec<StoreId>,
     client: NodeClient,
     authority: Authority,
-    options: Options,
-    identity: ClusterIdentity,
+    pub(super) options: Options,
+    pub(super) identity: ClusterIdentity,
     directory: TempDir,
     _ports: Ports,
 }
 
 /// Which cluster the orders are for.
 #[derive(Clone, Debug)]
-struct ClusterIdentity {
-    cluster: String,
-    incarnation: IncarnationId,
-    epoch: Epoch,
+pub(super) struct ClusterIdentity {
+    pub(super) cluster: String,
+    pub(super) incarnation: IncarnationId,
+    pub(super) epoch: Epoch,
 }
 
 impl ProcessCluster {
     /// Starts the processes, each with an empty disk, and waits for a report of each. `seed` names the cluster.
     pub async fn start(seed: u64, options: Options) -> Result<ProcessCluster, Failure> {
         let binary = node_binary()?;
-        let folder = match std::env::var_os("STRATA_TEST_DIR") {
-            Some(folder) => PathBuf::from(folder),
-            None => target_directory()?.join("strata-tests"),
-        };
-        std::fs::create_dir_all(&folder).map_err(Failure::of(format!("create {}", folder.display())))?;
+        let folder = test_folder()?;
         let directory = tempfile::Builder::new().prefix("cluster-").tempdir_in(&folder).map_err(Failure::of("make a folder"))?;
         let authority = Authority::create(directory.path())?;
         let client = NodeClient::new(authority.certificate(), &authority.sign("operator")?).map_err(Failure::of("make a client"))?;
@@ -129,6 +125,11 @@ impl ProcessCluster {
     /// The folder of the node's disk.
     pub fn disk(&self, index: usize) -> PathBuf {
         self.nodes[index].data()
+    }
+
+    /// The file that the node is configured by.
+    pub fn config(&self, index: usize) -> PathBuf {
+        self.nodes[index].config()
     }
 
     /// The folder that everything of this cluster lies in.
@@ -280,6 +281,16 @@ impl ProcessCluster {
         self.directory.disable_cleanup(true);
         text + &format!("everything is kept in {}", self.directory.path().display())
     }
+}
+
+/// The folder on a real disk that everything of scenarios lies in.
+pub fn test_folder() -> Result<PathBuf, Failure> {
+    let folder = match std::env::var_os("STRATA_TEST_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => target_directory()?.join("strata-tests"),
+    };
+    std::fs::create_dir_all(&folder).map_err(Failure::of(format!("create {}", folder.display())))?;
+    Ok(folder)
 }
 
 fn zone(index: usize) -> String {

@@ -30,6 +30,11 @@ impl Tally {
         self.unknown += other.unknown;
     }
 
+    /// Whether nothing was incremented.
+    pub fn is_empty(&self) -> bool {
+        self.replies.is_empty() && self.unknown == 0
+    }
+
     /// Judges the value that the key has in the end.
     pub fn judge(&self, last: i64) -> Result<(), Failure> {
         let mut replies = self.replies.clone();

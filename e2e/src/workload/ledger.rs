@@ -25,9 +25,12 @@ impl Ledger {
     /// is kept in the file `path`.
     pub async fn judge(&self, endpoints: &Endpoints, path: &Path) -> Result<(), Failure> {
         let endpoints = Arc::new(endpoints.clone());
-        let mut client = RedisClient::new(Door::Plain, endpoints.clone(), 0);
-        let counted = client.ask(redis::cmd("GET").arg(counter::KEY)).await.map_err(Failure::Broken)?;
-        self.tally.judge(number(&counted)?)?;
+        // A load without counters says nothing of what another one counted.
+        if !self.tally.is_empty() {
+            let mut client = RedisClient::new(Door::Plain, endpoints.clone(), 0);
+            let counted = client.ask(redis::cmd("GET").arg(counter::KEY)).await.map_err(Failure::Broken)?;
+            self.tally.judge(number(&counted)?)?;
+        }
         self.acks.judge(&endpoints).await?;
         checker::linearizable(&self.history, path).await
     }

@@ -40,11 +40,13 @@ pub struct Size {
     pub writers: u32,
     /// The shortest time between two commands of a client.
     pub beat: Duration,
+    /// The page that clients begin on. A second load on a cluster takes another one, so that it meets no keys of the first.
+    pub page: u64,
 }
 
 impl Default for Size {
     fn default() -> Size {
-        Size { registers: 6, counters: 2, writers: 2, beat: Duration::from_millis(10) }
+        Size { registers: 6, counters: 2, writers: 2, beat: Duration::from_millis(10), page: 0 }
     }
 }
 
@@ -63,14 +65,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    fn new() -> Progress {
+    fn new(page: u64) -> Progress {
         let start_unix_nanos = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64);
         let zero = || AtomicU64::new(0);
         Progress {
             start: Instant::now(),
             start_unix_nanos,
             is_ended: AtomicBool::new(false),
-            page: zero(),
+            page: AtomicU64::new(page),
             acknowledged: zero(),
             unknown: zero(),
             failed: zero(),
@@ -82,6 +84,11 @@ impl Progress {
     /// Nanoseconds since the Unix epoch, by the wall clock at the load's start and a monotonic one since: the one clock of its history.
     pub fn nanos(&self) -> u64 {
         self.start_unix_nanos + self.start.elapsed().as_nanos() as u64
+    }
+
+    /// Milliseconds since the Unix epoch, by the wall clock that nodes on this machine read too.
+    pub fn millis(&self) -> u64 {
+        SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64)
     }
 
     /// The page that clients of registers write on: each has keys of its own.
@@ -132,7 +139,7 @@ pub struct Load {
 impl Load {
     /// Starts all clients. Everything they choose follows from `seed`.
     pub fn start(endpoints: Endpoints, seed: u64, size: Size) -> Load {
-        let (endpoints, progress, mut tasks) = (Arc::new(endpoints), Arc::new(Progress::new()), JoinSet::new());
+        let (endpoints, progress, mut tasks) = (Arc::new(endpoints), Arc::new(Progress::new(size.page)), JoinSet::new());
         let doors = [Door::Plain, Door::Cluster];
         let client = |number: u32| RedisClient::new(doors[number as usize % 2], endpoints.clone(), number as usize / 2);
         for number in 0..size.registers {

@@ -3,10 +3,13 @@
 //! A story founds a cluster, lets clients work, breaks something, heals it, and ends in `judge`: no acknowledged write is lost, the history
 //! is linearizable, and all replicas hold the same.
 
+mod archive;
+mod checkpoint;
 mod clients;
 mod crashes;
 mod disks;
 mod frozen;
 mod judged;
+mod restore;
 mod serving;
 mod strangers;
