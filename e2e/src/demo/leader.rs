@@ -23,7 +23,7 @@ use strata_base::SlotRange;
 use tokio::task::JoinSet;
 
 /// How long writes may pause, in seconds.
-const GAP_MAX_SECONDS: f64 = 2.0;
+pub const GAP_MAX_SECONDS: f64 = 2.0;
 
 /// How long a shard may take to be written again before the measurement is given up.
 const PROBE_DEADLINE: Duration = Duration::from_secs(30);
@@ -42,7 +42,6 @@ pub async fn kill(lab: &Lab, cluster: &Cluster) -> Done<f64> {
     cluster.until_whole().await?;
     let gap = probes.longest_gap().as_secs_f64();
     let words = format!("{} led {} of {shards} shards; the longest pause of any shard was {gap:.2} s", victim.pod, victim.leaders);
-    Failure::unless(gap < GAP_MAX_SECONDS, || format!("{words}, and must stay below {GAP_MAX_SECONDS} s"))?;
     Ok((gap, words))
 }
 
