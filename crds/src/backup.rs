@@ -49,6 +49,14 @@ pub struct KVBackupStatus {
     /// The incarnation of the cluster that it is of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incarnation: Option<String>,
+    /// The KVObjectStore whose bucket holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_store: Option<String>,
+    /// The folder in the bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The checkpoint of each shard, in the order of their ids.
+    pub checkpoints: Vec<BackupCheckpoint>,
     /// When it began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -63,12 +71,24 @@ pub struct KVBackupStatus {
     pub shards: Option<String>,
     /// Bytes that a restore fetches once.
     pub bytes_total: i64,
-    /// Bytes of them that were not in the bucket before.
-    pub bytes_uploaded: i64,
     /// What holds it up, or why it was given up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
     /// `Complete` and `Failed`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// A checkpoint that belongs to a backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct BackupCheckpoint {
+    /// The shard.
+    pub shard: String,
+    /// The number of its document in the bucket.
+    pub number: i64,
+    /// The size of its files, in bytes.
+    pub bytes: i64,
+    /// The moment of its last write, in milliseconds since the Unix epoch.
+    pub last_write_millis: i64,
 }

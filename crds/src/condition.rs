@@ -52,6 +52,8 @@ pub enum ErrorClass {
     NothingToRestore,
     /// The wanted moment is later than what the bucket holds.
     TargetBeyondEnd,
+    /// The wanted moment is earlier than what the bucket holds.
+    TargetTooEarly,
     /// Shards have no quorum.
     QuorumLost,
     /// Shards have fewer replicas than declared.
@@ -70,7 +72,7 @@ pub enum ErrorClass {
 
 impl ErrorClass {
     /// The whole list.
-    pub const ALL: [ErrorClass; 28] = [
+    pub const ALL: [ErrorClass; 29] = [
         ErrorClass::AccessDenied,
         ErrorClass::NoSuchBucket,
         ErrorClass::NotFound,
@@ -92,6 +94,7 @@ impl ErrorClass {
         ErrorClass::BucketInUse,
         ErrorClass::NothingToRestore,
         ErrorClass::TargetBeyondEnd,
+        ErrorClass::TargetTooEarly,
         ErrorClass::QuorumLost,
         ErrorClass::UnderReplicated,
         ErrorClass::DiskFull,
@@ -149,6 +152,12 @@ impl JobPhase {
     pub const fn is_terminal(self) -> bool {
         matches!(self, JobPhase::Complete | JobPhase::Failed)
     }
+}
+
+/// A moment, as statuses hold it; the end of time for what no calendar has.
+pub fn time_of_millis(unix_millis: u64) -> Time {
+    let moment = i64::try_from(unix_millis).ok().and_then(|millis| k8s_openapi::jiff::Timestamp::from_millisecond(millis).ok());
+    Time(moment.unwrap_or(k8s_openapi::jiff::Timestamp::MAX))
 }
 
 #[cfg(test)]

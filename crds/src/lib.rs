@@ -54,13 +54,13 @@ mod quantity;
 mod reference;
 mod restore;
 
-pub use backup::{KVBackup, KVBackupSpec, KVBackupStatus};
+pub use backup::{BackupCheckpoint, KVBackup, KVBackupSpec, KVBackupStatus};
 pub use cluster::{
     Amounts, Archive, Auth, Balance, Bootstrap, BootstrapPolicy, Checkpoint, ClusterPhase, DeletionPolicy, ImagePullPolicy, KVCluster,
     KVClusterSpec, KVClusterStatus, LeaderBalance, Limits, MemberState, MemberStatus, NetworkPolicySettings, OnStoreDown, PersistedPlan,
     PodTemplate, RecoveryStatus, Resources, RestoreProgress, RolloutStatus, ShardsStatus, Storage, Update, VolumePolicy,
 };
-pub use condition::{Condition, ErrorClass, JobPhase, Problem};
+pub use condition::{Condition, ErrorClass, JobPhase, Problem, time_of_millis};
 pub use generated::{definitions, yaml};
 pub use object_store::{KVObjectStore, KVObjectStoreSpec, KVObjectStoreStatus};
 pub use quantity::{Period, Size};

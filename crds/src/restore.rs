@@ -87,7 +87,7 @@ pub struct RestoreTarget {
     /// A time with its zone, such as `2026-03-01T12:00:00Z`: writes before it are there, later ones are not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
-    /// The name of a KVBackup, as the bucket records it; the object itself need not exist any more.
+    /// The name of a KVBackup of this namespace that is Complete: its status names what to read.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub backup: Option<String>,

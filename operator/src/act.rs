@@ -8,8 +8,10 @@ use crate::{
     names::{FIELD_MANAGER, Names},
     observe::{Seen, secret},
     resources::owner,
+    status::{Told, news},
 };
 use k8s_openapi::{
+    NamespaceResourceScope,
     api::{
         coordination::v1::Lease,
         core::v1::{Pod, Secret},
@@ -18,12 +20,14 @@ use k8s_openapi::{
     jiff::tz::TimeZone,
 };
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
     runtime::events::{Event, EventType, Recorder},
 };
-use strata_crds::{KVCluster, KVClusterStatus};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{collections::BTreeSet, fmt::Debug};
+use strata_crds::{ErrorClass, KVCluster, KVClusterStatus};
 use strata_node_api::Answer;
 
 /// Does all acts in their order, and then writes the status. Persisting that fails ends the pass, since what comes later follows from it. An
@@ -65,6 +69,31 @@ pub async fn tell(context: &Context, seen: &Seen, type_: EventType, reason: Stri
     let reference = kube::Resource::object_ref(&seen.observation.cluster, &());
     let event = Event { type_, reason, note: Some(note), action: "Reconcile".to_owned(), secondary: None };
     Ok(recorder.publish(&event, &reference).await?)
+}
+
+/// Writes the status of an object of another kind, under the resourceVersion that it was decided from, and tells of what changed in it.
+pub async fn replace_status<K>(context: &Context, before: &K, after: &K) -> Result<(), Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Told + Clone + Debug + PartialEq + Serialize + DeserializeOwned,
+{
+    let classes = after.conditions().iter().filter_map(|condition| ErrorClass::named(&condition.reason)).collect::<BTreeSet<_>>();
+    context.metrics.note(&K::kind(&()), &after.name_any(), Some(classes.into_iter().collect()));
+    if before == after {
+        return Ok(());
+    }
+    let api: Api<K> = Api::namespaced(context.client.clone(), &context.settings.namespace);
+    let mut written = after.clone();
+    written.meta_mut().managed_fields = None;
+    api.replace_status(&after.name_any(), &PostParams::default(), &written).await?;
+    let Some(news) = news(before.conditions(), after.conditions()) else { return Ok(()) };
+    let (kind, name) = (K::kind(&()), after.name_any());
+    tracing::info!(%kind, name, condition = news.type_, status = news.status, reason = news.reason, message = news.message, "changed");
+    let is_bad = ErrorClass::named(&news.reason).is_some();
+    let type_ = if is_bad { EventType::Warning } else { EventType::Normal };
+    let event =
+        Event { type_, reason: news.reason.clone(), note: Some(news.message.clone()), action: "Reconcile".to_owned(), secondary: None };
+    let recorder = Recorder::new(context.client.clone(), FIELD_MANAGER.into());
+    Ok(recorder.publish(&event, &after.object_ref(&())).await?)
 }
 
 /// Under the resourceVersion that the decision was made from: somebody else's newer status is never overwritten.
@@ -121,7 +150,8 @@ async fn apply_secret(context: &Context, seen: &Seen, name: String, entries: Ent
     Ok(())
 }
 
-async fn give(seen: &Seen, pod: &str, order: &strata_node_api::Order, reason: &str) -> Result<(), Error> {
+/// Gives an order to the node of a pod.
+pub async fn give(seen: &Seen, pod: &str, order: &strata_node_api::Order, reason: &str) -> Result<(), Error> {
     let failed = |message: String| Error::Node { pod: pod.to_owned(), message };
     let client = seen.client.as_ref().ok_or_else(|| failed("there are no certificates yet".to_owned()))?;
     let address = seen.addresses.get(pod).ok_or_else(|| failed("it has no address".to_owned()))?;

@@ -2,33 +2,37 @@
 //!
 //! ```text
 //! objects differ from what is declared            apply them (every pass)
-//! no incarnation yet                              adopt, initialise, wait or refuse; what is decided is persisted and nothing else is done
+//! no incarnation yet, or all its disks are gone   adopt, restore, initialise, wait or refuse; what is decided is persisted, and nothing else done
 //! the epoch is another operator's                 a higher one is persisted, and nothing else is done
-//! otherwise                                       tell nodes of each other; the planner's steps become orders;
+//! otherwise                                       tell nodes of each other, and of the archive; restored shards wait until every node has
+//!                                                 all it needs; the planner's steps become orders;
 //!                                                 with no step left, one pod that is out of date is evicted or restarted
 //! ```
 //!
 //! What is persisted is written with the resourceVersion that was observed and read back by the next pass before anything follows from it:
 //! a crash between any two writes, or a second operator, repeats the same.
 
+mod archive;
+mod begin;
 mod orders;
+mod restore;
 mod status;
 
+pub use begin::gaps;
+
 use crate::{
-    names::{Names, fingerprint},
+    names::Names,
     observation::Observation,
     resources,
     view::{self, Life},
 };
 use kube::core::DynamicObject;
-use std::{collections::BTreeMap, time::Duration};
-use strata_base::{Epoch, IncarnationId, TableId};
+use std::time::Duration;
+use strata_base::Epoch;
 use strata_crds::{ClusterPhase, ErrorClass, KVClusterStatus};
 use strata_node_api::Order;
 use strata_planner::{
-    View,
-    bootstrap::{self, Bootstrap, BootstrapRefusal, BootstrapWait},
-    check, place, plan,
+    View, check, plan,
     rollout::{self, PodView, Rollout},
 };
 
@@ -70,7 +74,7 @@ pub enum Act {
 
 /// While something is under way.
 const SOON: Duration = Duration::from_secs(1);
-/// While all is well: reports go stale otherwise, and `status` with them.
+/// While all is well and nothing is archived: reports go stale otherwise, and `status` with them.
 const LATER: Duration = Duration::from_secs(5);
 
 /// What to do about a cluster.
@@ -79,7 +83,8 @@ pub fn decide(seen: &Observation) -> Decision {
     let status = seen.cluster.status.clone().unwrap_or_default();
     let life = status.cluster_id.clone().zip(status.incarnation.as_ref().and_then(|text| text.parse().ok()));
     match life.map(|(cluster, incarnation)| Life { cluster, incarnation }) {
-        None => begin(seen, &mut decision),
+        None => begin::begin(seen, &mut decision),
+        Some(_) if begin::is_all_new(seen) => begin::begin(seen, &mut decision),
         Some(_) if status.epoch_holder.as_ref() != Some(&seen.identity) => hold_epoch(seen, &mut decision),
         Some(life) => go_on(seen, &life, &mut decision),
     }
@@ -93,7 +98,7 @@ fn objects(seen: &Observation) -> Vec<Act> {
     if !(seen.secrets.authority && seen.secrets.certificates) {
         acts.push(Act::IssueCertificates);
     }
-    for object in resources::objects(&seen.cluster, &seen.defaults) {
+    for object in resources::objects(&seen.cluster, archive::store(seen), &seen.defaults) {
         let kind = object.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default();
         let name = object.metadata.name.clone().unwrap_or_default();
         let annotations = object.metadata.annotations.as_ref();
@@ -103,82 +108,6 @@ fn objects(seen: &Observation) -> Vec<Act> {
         }
     }
     acts
-}
-
-/// No incarnation yet: how the cluster begins.
-fn begin(seen: &Observation, decision: &mut Decision) {
-    let status = &mut decision.status;
-    match bootstrap::decide(&view::bootstrap_view(seen)) {
-        Bootstrap::Wait(wait) => {
-            let class = match &wait {
-                BootstrapWait::Silent { .. } => ErrorClass::NodesSilent,
-                BootstrapWait::Bucket { class } => ErrorClass::named(class).unwrap_or(ErrorClass::Internal),
-            };
-            status.phase = ClusterPhase::Pending;
-            // Pods that Kubernetes has not started yet are on their way; those that run and say nothing are a problem.
-            match not_started(seen, &wait) {
-                Some(pods) => status.waiting.push(format!("pods are started: {pods}")),
-                None => status::problem(seen, status, class, wait.to_string(), true),
-            }
-        }
-        Bootstrap::Refuse(refusal) => refuse(seen, status, &refusal),
-        Bootstrap::Restore { parent } => {
-            status.phase = ClusterPhase::Refused;
-            let message = format!("the bucket holds incarnation {parent}, and this version cannot restore; choose another path");
-            status::problem(seen, status, ErrorClass::Internal, message, false);
-        }
-        Bootstrap::Adopt { cluster, incarnation } => {
-            persist(seen, decision, cluster, incarnation, None);
-        }
-        Bootstrap::Initialise => initialise(seen, decision),
-    }
-}
-
-/// The silent pods with what Kubernetes says of them, where at least one has not been started.
-fn not_started(seen: &Observation, wait: &BootstrapWait) -> Option<String> {
-    let BootstrapWait::Silent { pods } = wait else { return None };
-    let reason = |pod: &String| match seen.pods.get(pod) {
-        None => Some(format!("{pod} does not exist yet")),
-        Some(fact) if !fact.is_crashed => fact.waits.as_ref().map(|reason| format!("{pod} waits ({reason})")),
-        Some(_) => None,
-    };
-    let reasons: Vec<String> = pods.iter().filter_map(reason).collect();
-    (!reasons.is_empty()).then(|| reasons.join(", "))
-}
-
-fn refuse(seen: &Observation, status: &mut KVClusterStatus, refusal: &BootstrapRefusal) {
-    status.phase = ClusterPhase::Refused;
-    let class = ErrorClass::named(refusal.class()).unwrap_or(ErrorClass::Internal);
-    status::problem(seen, status, class, refusal.to_string(), false);
-}
-
-fn initialise(seen: &Observation, decision: &mut Decision) {
-    let cluster = seen.cluster.metadata.uid.clone().unwrap_or_default();
-    // Of one object's life at one moment: never used before, and decided once, since it is persisted before anything follows from it.
-    let seed = fingerprint(&format!("{cluster}/{}/{}", seen.highest_epoch(), seen.now));
-    let incarnation = seed.parse().unwrap_or(IncarnationId(1));
-    let zones = crate::names::pods(&seen.cluster).into_iter().collect::<BTreeMap<_, _>>();
-    let stores = seen.reports.iter().filter_map(|(pod, report)| Some((report.store, zones.get(pod)?.clone()))).collect();
-    let shards = seen.cluster.spec.shards.clamp(1, i32::from(strata_base::SLOT_COUNT)) as u16;
-    match place(incarnation, TableId(0), shards, &stores, &view::policy(&seen.cluster)) {
-        Ok(planned) => persist(seen, decision, cluster, incarnation, Some(view::to_persisted(&planned))),
-        Err(error) => status::problem(seen, &mut decision.status, ErrorClass::NodesSilent, error.to_string(), true),
-    }
-}
-
-fn persist(
-    seen: &Observation,
-    decision: &mut Decision,
-    cluster: String,
-    incarnation: IncarnationId,
-    plan: Option<strata_crds::PersistedPlan>,
-) {
-    let status = &mut decision.status;
-    status.phase = ClusterPhase::Creating;
-    status.cluster_id = Some(cluster);
-    status.incarnation = Some(incarnation.to_string());
-    status.plan = plan;
-    hold_epoch(seen, decision);
 }
 
 /// Takes an epoch above all that anybody knows.
@@ -197,21 +126,34 @@ fn go_on(seen: &Observation, life: &Life, decision: &mut Decision) {
         let message = "status.plan is not what the operator wrote: restore it from a backup of this object".to_owned();
         return status::problem(seen, &mut decision.status, ErrorClass::Internal, message, false);
     };
+    let parts = match archive::parts(seen, life, &plan_of_status) {
+        Ok(parts) => parts,
+        Err(archive::NotYet::Persist(plan)) => {
+            decision.status.plan = Some(*plan);
+            return hold_epoch(seen, decision);
+        }
+        Err(archive::NotYet::Wrong(message)) => {
+            return status::problem(seen, &mut decision.status, ErrorClass::Internal, message, false);
+        }
+    };
+    let is_restored = restore::go_on(seen, life, epoch, parts.as_ref(), &planned, decision);
+    archive::go_on(seen, life, epoch, parts.as_ref(), decision);
     let policy = view::policy(&seen.cluster);
-    let view = view::view(seen, life, epoch, planned);
+    let view = view::view(seen, life, epoch, if is_restored { planned } else { Vec::new() });
     decision.acts.extend(orders::directories(seen, life, epoch));
     let plan = plan(&view, &policy);
     let broken = check(&view, &policy, &plan);
-    decision.status.waiting = plan.waiting.iter().map(ToString::to_string).collect();
+    decision.status.waiting.extend(plan.waiting.iter().map(ToString::to_string));
     if let Some(violation) = broken.first() {
         return status::problem(seen, &mut decision.status, ErrorClass::Internal, format!("a plan was not acted on: {violation}"), true);
     }
-    decision.acts.extend(orders::of_plan(seen, life, &plan));
-    status::of_shards(&view, &policy, seen, &mut decision.status);
+    decision.acts.extend(orders::of_plan(seen, life, &plan, parts.as_ref().map(|parts| &parts.document)));
+    status::of_shards(&view, &policy, seen, archive::is_open(seen, life, parts.as_ref()), &mut decision.status);
     if plan.steps.is_empty() {
         restart(seen, life, &view, decision);
         let is_well = decision.status.phase == ClusterPhase::Running && decision.status.waiting.is_empty();
-        decision.look_again = if is_well && decision.status.update.is_none() { LATER } else { SOON };
+        let is_archived = seen.cluster.spec.archive.is_some();
+        decision.look_again = if is_well && !is_archived && decision.status.update.is_none() { LATER } else { SOON };
     }
 }
 
@@ -234,6 +176,16 @@ fn restart(seen: &Observation, life: &Life, view: &View, decision: &mut Decision
             decision.acts.push(orders::evict(life, view.epoch, pod, store, timeout));
         }
         Rollout::Restart { pod } => decision.acts.push(Act::Restart { pod }),
+    }
+}
+
+/// What to ask a bucket before there can be a decision; none where nothing is missing.
+pub fn question(seen: &Observation) -> Option<crate::bucket::Question> {
+    let status = seen.cluster.status.clone().unwrap_or_default();
+    let incarnation = status.cluster_id.and(status.incarnation).and_then(|text| text.parse().ok());
+    match incarnation {
+        Some(incarnation) if !begin::is_all_new(seen) => archive::question(seen, incarnation),
+        _ => begin::question(seen),
     }
 }
 

@@ -32,4 +32,35 @@ pub const STATUS_DEADLINE: Duration = Duration::from_secs(2);
 /// The longest request to the status port that is read, in bytes.
 pub const STATUS_REQUEST_BYTES_MAX: usize = 4_096;
 
+/// How often a machine that reads a bucket is told of time.
+pub const BUCKET_BEAT: Duration = Duration::from_millis(100);
+
+/// How long connecting to an object store may take.
+pub const BUCKET_CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+
+/// How long a request to an object store may take: a probe must have its class within a minute.
+pub const BUCKET_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Buckets that are read side by side, for all clusters and restores; more wait their turn.
+pub const INQUIRIES_MAX: usize = 8;
+
+/// How old, in seconds, what was read from a bucket may be to decide on it.
+pub const FINDING_SECONDS_MAX: i64 = 15;
+
+/// After how many seconds an inquiry ends that nobody asks for any more.
+pub const INQUIRY_IDLE_SECONDS_MAX: i64 = 60;
+
+/// How often a bucket is probed that answers.
+pub const PROBE_PERIOD: Duration = Duration::from_secs(30);
+
+/// How often a bucket is probed that fails: a mended one is noticed within this time.
+pub const PROBE_PERIOD_FAILING: Duration = Duration::from_secs(10);
+
+/// How long to wait before a failed restore is ordered again, at first; it doubles.
+pub const RESTORE_RETRY_FIRST: Duration = Duration::from_secs(30);
+
+/// How long to wait before a failed restore is ordered again, at most.
+pub const RESTORE_RETRY_LAST: Duration = Duration::from_secs(600);
+
 const _: () = assert!(LEASE_BEATS_HELD < LEASE_BEATS_EXPIRED, "a holder must give up before another one takes over");
+const _: () = assert!(PROBE_PERIOD.as_secs() + BUCKET_DEADLINE.as_secs() * 2 < 60, "a failing store has its class within a minute");

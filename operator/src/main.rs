@@ -1,22 +1,32 @@
 //! `strata-operator`: reads its settings, waits for its turn, and looks after the KVClusters of one namespace.
 
 use clap::Parser;
-use futures_util::StreamExt;
-use k8s_openapi::api::{apps::v1::StatefulSet, coordination::v1::Lease, core::v1::Pod};
+use futures_util::{StreamExt, TryFuture};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{apps::v1::StatefulSet, coordination::v1::Lease, core::v1::Pod},
+};
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::ListParams,
     runtime::{Controller, controller, reflector::ObjectRef, watcher},
 };
-use std::{collections::BTreeMap, net::Ipv4Addr, process::ExitCode, sync::Arc, sync::Mutex};
+use serde::de::DeserializeOwned;
+use std::{collections::BTreeMap, fmt::Debug, net::Ipv4Addr, process::ExitCode, sync::Arc, sync::Mutex};
 use strata_crds::{KVBackup, KVCluster, KVObjectStore, KVRestore};
 use strata_operator::{
-    Context, back_off, lease,
+    Context, back_off, backup,
+    bucket::Inquiries,
+    error::Error,
+    lease,
     limits::{LEASE_BEAT, RECONCILES_MAX},
+    metrics::Metrics,
     names::LABEL_CLUSTER,
+    object_store,
     probes::{self, Readiness},
     reconcile,
     resources::Defaults,
+    restore,
     settings::Settings,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -45,9 +55,10 @@ async fn run(settings: Settings) -> Result<(), String> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, settings.status_port)).await;
     let listener = listener.map_err(|error| format!("cannot listen on the status port {}: {error}", settings.status_port))?;
     let mut tasks = JoinSet::new();
-    let probes = readiness.clone();
-    tasks.spawn(async move { probes::serve(listener, probes).await.map_err(|error| format!("the status port: {error}")) });
-    tasks.spawn(async move { look_after(settings, readiness).await });
+    let metrics = Arc::new(Metrics::default());
+    let served = (readiness.clone(), metrics.clone());
+    tasks.spawn(async move { probes::serve(listener, served.0, served.1).await.map_err(|error| format!("the status port: {error}")) });
+    tasks.spawn(async move { look_after(settings, readiness, metrics).await });
     tasks.spawn(asked_to_end());
     tasks.join_next().await.map_or(Ok(()), |ended| ended.map_err(|error| error.to_string())?)
 }
@@ -58,7 +69,7 @@ async fn asked_to_end() -> Result<(), String> {
     Ok(())
 }
 
-async fn look_after(settings: Settings, readiness: Arc<watch::Sender<Readiness>>) -> Result<(), String> {
+async fn look_after(settings: Settings, readiness: Arc<watch::Sender<Readiness>>, metrics: Arc<Metrics>) -> Result<(), String> {
     let client = Client::try_default().await.map_err(|error| format!("cannot reach Kubernetes: {error}"))?;
     wait_for_kinds(&client, &settings, &readiness).await;
     // Ready before it leads: another operator may lead for months.
@@ -69,6 +80,9 @@ async fn look_after(settings: Settings, readiness: Arc<watch::Sender<Readiness>>
         identity: format!("{}/{}", settings.identity, held.transitions()),
         lease_transitions: held.transitions(),
         defaults: Defaults { node_image: settings.node_image.clone() },
+        namespace_uid: tokio::sync::OnceCell::new(),
+        metrics,
+        inquiries: Inquiries::default(),
         failures: Mutex::new(BTreeMap::new()),
         client: client.clone(),
         settings: settings.clone(),
@@ -76,7 +90,7 @@ async fn look_after(settings: Settings, readiness: Arc<watch::Sender<Readiness>>
     tokio::select! {
         biased;
         lost = held.keep() => Err(lost),
-        () = control(client, settings, context) => Err("the controller ended".to_owned()),
+        () = control_all(client, settings, context) => Err("the controllers ended".to_owned()),
     }
 }
 
@@ -109,6 +123,30 @@ where
         Err(kube::Error::Api(status)) if status.code == 404 => Some(format!("the kind {kind} is missing: install the chart strata-crds")),
         Err(error) => Some(format!("{kind} cannot be listed: {error}")),
     }
+}
+
+/// One controller for each kind. Jobs and stores come to themselves again by time; clusters are told of their pods too.
+async fn control_all(client: Client, settings: Settings, context: Arc<Context>) {
+    tokio::join!(
+        control_one(&client, &settings, object_store::reconcile, context.clone()),
+        control_one(&client, &settings, backup::reconcile, context.clone()),
+        control_one(&client, &settings, restore::reconcile, context.clone()),
+        control(client.clone(), settings.clone(), context.clone()),
+    );
+}
+
+async fn control_one<K, Pass, Ended>(client: &Client, settings: &Settings, pass: Pass, context: Arc<Context>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    Pass: FnMut(Arc<K>, Arc<Context>) -> Ended,
+    Ended: TryFuture<Ok = controller::Action, Error = Error> + Send + 'static,
+{
+    let objects: Api<K> = Api::namespaced(client.clone(), &settings.namespace);
+    Controller::new(objects, watcher::Config::default())
+        .with_config(controller::Config::default().concurrency(RECONCILES_MAX))
+        .run(pass, back_off, context)
+        .for_each(|_| std::future::ready(()))
+        .await;
 }
 
 async fn control(client: Client, settings: Settings, context: Arc<Context>) {

@@ -1,12 +1,14 @@
 //! What a pass knows: objects of Kubernetes and reports of nodes, all of one moment. Plain data; [`crate::observe`] fills it.
 
-use crate::resources::Defaults;
+use crate::{
+    bucket::{Inquiry, Question},
+    resources::Defaults,
+};
 use k8s_openapi::jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use strata_base::StoreId;
-use strata_crds::KVCluster;
+use strata_crds::{ErrorClass, KVBackup, KVCluster, KVObjectStoreSpec, KVRestore};
 use strata_node_api::Report;
-use strata_planner::bootstrap::BucketFact;
 
 /// What a pass knows of one cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +31,36 @@ pub struct Observation {
     pub pods: BTreeMap<String, PodFact>,
     /// What nodes said a moment ago, by pod; silent ones are missing.
     pub reports: BTreeMap<String, Report>,
-    /// What the bucket holds.
-    pub bucket: BucketFact,
+    /// The UID of the namespace.
+    pub namespace_uid: String,
+    /// The UIDs of all KVClusters of the namespace, where a decision needs them: asked live, none of another namespace.
+    pub living: BTreeSet<String>,
+    /// The object stores that the cluster refers to, by name.
+    pub stores: BTreeMap<String, StoreFact>,
+    /// The KVRestore that the cluster refers to.
+    pub restore: Option<RestoreFact>,
+    /// What buckets said to what was asked.
+    pub answers: BTreeMap<Question, Inquiry>,
+}
+
+/// A KVObjectStore.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoreFact {
+    /// As declared; none where there is no such object.
+    pub spec: Option<KVObjectStoreSpec>,
+    /// Why it cannot be asked: it is missing, or its Secret is.
+    pub problem: Option<(ErrorClass, String)>,
+}
+
+/// A KVRestore, with what it refers to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RestoreFact {
+    /// Its name.
+    pub name: String,
+    /// None where there is no such object.
+    pub found: Option<KVRestore>,
+    /// The KVBackup that it names; none where there is no such object.
+    pub backup: Option<KVBackup>,
 }
 
 /// Which Secrets exist.

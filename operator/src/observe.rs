@@ -2,17 +2,20 @@
 
 use crate::{
     Context,
+    bucket::Access,
     certificates::Entries,
+    decide,
     error::Error,
     names::{self, ANNOTATION_FINGERPRINT, LABEL_ZONE, Names},
     node_client::NodeClient,
-    observation::{Observation, PodFact, SecretsFact},
+    object_store,
+    observation::{Observation, PodFact, RestoreFact, SecretsFact, StoreFact},
 };
 use futures_util::future::join_all;
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Pod, Secret, Service, ServiceAccount},
+        core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
@@ -20,10 +23,12 @@ use k8s_openapi::{
 };
 use kube::{Api, Resource, ResourceExt, api::ListParams};
 use serde::de::DeserializeOwned;
-use std::{collections::BTreeMap, fmt::Debug};
-use strata_crds::KVCluster;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+};
+use strata_crds::{ErrorClass, KVBackup, KVCluster, KVObjectStore, KVRestore};
 use strata_node_api::Report;
-use strata_planner::bootstrap::BucketFact;
 
 /// What was read, and how the nodes are reached.
 pub struct Seen {
@@ -49,7 +54,9 @@ pub async fn observe(context: &Context, name: &str) -> Result<Option<Seen>, Erro
     let pods: Vec<Pod> = list(context, &names).await?;
     let addresses: BTreeMap<String, String> = pods.iter().filter_map(|pod| Some((pod.name_any(), address(pod)?))).collect();
     let reports = reports(client.as_ref(), &addresses).await;
-    let observation = Observation {
+    let restore = restore(context, &cluster).await?;
+    let (stores, access) = stores(context, &cluster, restore.as_ref()).await?;
+    let mut observation = Observation {
         now: Timestamp::now(),
         identity: context.identity.clone(),
         lease_transitions: context.lease_transitions,
@@ -58,18 +65,85 @@ pub async fn observe(context: &Context, name: &str) -> Result<Option<Seen>, Erro
         secrets: SecretsFact { authority: client.is_some(), certificates: certificates.is_some() },
         pods: pods.iter().map(|pod| (pod.name_any(), fact(pod, &sets))).collect(),
         reports,
-        bucket: bucket(&cluster),
+        namespace_uid: if cluster.spec.archive.is_some() { namespace_uid(context).await? } else { String::new() },
+        living: BTreeSet::new(),
+        stores,
+        restore,
+        answers: BTreeMap::new(),
         cluster,
     };
+    ask(context, &mut observation, &access).await?;
     Ok(Some(Seen { observation, addresses, client }))
 }
 
-/// Until the object tier is read from here, a declared bucket is one that could not be read: never one that is empty.
-fn bucket(cluster: &KVCluster) -> BucketFact {
-    match &cluster.spec.archive {
-        None => BucketFact::NotDeclared,
-        Some(_) => BucketFact::Unreadable { class: strata_crds::ErrorClass::Internal.name() },
+/// Asks buckets what the decision needs to know, one question after the other, as long as answers lead to questions.
+async fn ask(context: &Context, seen: &mut Observation, access: &BTreeMap<String, Access>) -> Result<(), Error> {
+    let mut has_asked = false;
+    while let Some(question) = decide::question(seen) {
+        let Some(access) = access.get(&question.store) else { break };
+        if !has_asked {
+            // Asked live, after the lists above: who is not in it now is gone.
+            let clusters: Api<KVCluster> = Api::namespaced(context.client.clone(), &context.settings.namespace);
+            seen.living = clusters.list(&ListParams::default()).await?.items.iter().filter_map(ResourceExt::uid).collect();
+            has_asked = true;
+        }
+        let answer = context.inquiries.ask(seen.now, &question, access);
+        seen.answers.insert(question, answer);
     }
+    Ok(())
+}
+
+async fn namespace_uid(context: &Context) -> Result<String, Error> {
+    let read = async {
+        let api: Api<Namespace> = Api::all(context.client.clone());
+        Ok::<_, Error>(api.get(&context.settings.namespace).await?.uid().unwrap_or_default())
+    };
+    context.namespace_uid.get_or_try_init(|| read).await.cloned()
+}
+
+/// The KVRestore that a cluster refers to, and the KVBackup that this one refers to.
+async fn restore(context: &Context, cluster: &KVCluster) -> Result<Option<RestoreFact>, Error> {
+    let Some(reference) = &cluster.spec.bootstrap.restore_ref else { return Ok(None) };
+    restore_fact(context, &reference.name).await.map(Some)
+}
+
+/// A KVRestore by its name, and the KVBackup that it refers to.
+pub async fn restore_fact(context: &Context, name: &str) -> Result<RestoreFact, Error> {
+    let restores: Api<KVRestore> = Api::namespaced(context.client.clone(), &context.settings.namespace);
+    let backups: Api<KVBackup> = Api::namespaced(context.client.clone(), &context.settings.namespace);
+    let found = restores.get_opt(name).await?;
+    let backup = match found.as_ref().and_then(|restore| restore.spec.target.backup.as_ref()) {
+        Some(backup) => backups.get_opt(backup).await?,
+        None => None,
+    };
+    Ok(RestoreFact { name: name.to_owned(), found, backup })
+}
+
+type Stores = (BTreeMap<String, StoreFact>, BTreeMap<String, Access>);
+
+/// The object stores that a cluster refers to, and how they are asked.
+async fn stores(context: &Context, cluster: &KVCluster, restore: Option<&RestoreFact>) -> Result<Stores, Error> {
+    let archive = cluster.spec.archive.as_ref().map(|archive| archive.object_store_ref.name.clone());
+    let source = restore.and_then(|fact| fact.found.as_ref()).map(|restore| restore.spec.source.object_store_ref.name.clone());
+    let (mut facts, mut all) = Stores::default();
+    for name in archive.into_iter().chain(source).collect::<BTreeSet<String>>() {
+        let (fact, access) = store(context, &name).await?;
+        all.extend(access.map(|access| (name.clone(), access)));
+        facts.insert(name, fact);
+    }
+    Ok((facts, all))
+}
+
+/// A KVObjectStore by its name, and how it is asked.
+pub async fn store(context: &Context, name: &str) -> Result<(StoreFact, Option<Access>), Error> {
+    let stores: Api<KVObjectStore> = Api::namespaced(context.client.clone(), &context.settings.namespace);
+    let Some(found) = stores.get_opt(name).await? else {
+        let message = format!("the KVObjectStore {name} does not exist: create it, or correct the reference");
+        return Ok((StoreFact { spec: None, problem: Some((ErrorClass::ReferenceMissing, message)) }, None));
+    };
+    let access = object_store::access(context, &found.spec).await?;
+    let problem = access.as_ref().err().cloned();
+    Ok((StoreFact { spec: Some(found.spec), problem }, access.ok()))
 }
 
 async fn list<K>(context: &Context, names: &Names) -> Result<Vec<K>, Error>
@@ -83,10 +157,18 @@ where
 
 /// The entries of a Secret as text; `None` where there is no such Secret.
 pub async fn secret(context: &Context, name: &str) -> Result<Option<Entries>, Error> {
+    Ok(secret_and_version(context, name).await?.map(|(entries, _)| entries))
+}
+
+/// The entries of a Secret as text, and its version; `None` where there is no such Secret.
+pub async fn secret_and_version(context: &Context, name: &str) -> Result<Option<(Entries, String)>, Error> {
     let api: Api<Secret> = Api::namespaced(context.client.clone(), &context.settings.namespace);
     let found = api.get_opt(name).await?;
     let text = |bytes: k8s_openapi::ByteString| String::from_utf8(bytes.0).unwrap_or_default();
-    Ok(found.map(|secret| secret.data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, text(bytes))).collect()))
+    Ok(found.map(|secret| {
+        let version = secret.resource_version().unwrap_or_default();
+        (secret.data.unwrap_or_default().into_iter().map(|(key, bytes)| (key, text(bytes))).collect(), version)
+    }))
 }
 
 async fn applied(context: &Context, names: &Names, sets: &[StatefulSet]) -> Result<BTreeMap<(String, String), String>, Error> {

@@ -1,6 +1,6 @@
 //! What a cluster is made of in Kubernetes: pure functions from a KVCluster to objects, one file each.
 //!
-//! A pod's template depends on the KVCluster alone, never on the operator's version: upgrading the operator restarts nothing.
+//! A pod's template depends on the spec of the KVCluster and of its KVObjectStore alone, never on a status, and never on the operator's version: upgrading the operator restarts nothing.
 
 mod account;
 mod config_map;
@@ -13,7 +13,7 @@ use crate::names::{ANNOTATION_FINGERPRINT, Names, fingerprint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, core::DynamicObject};
 use serde::Serialize;
-use strata_crds::KVCluster;
+use strata_crds::{KVCluster, KVObjectStoreSpec};
 
 pub use config_map::configuration;
 
@@ -24,17 +24,21 @@ pub struct Defaults {
     pub node_image: String,
 }
 
-/// Every object of a cluster but its Secrets, in the order of application; each with a fingerprint of itself.
-pub fn objects(cluster: &KVCluster, defaults: &Defaults) -> Vec<DynamicObject> {
-    let mut all = vec![
-        dynamic(account::account(cluster)),
-        dynamic(config_map::config_map(cluster)),
+/// Every object of a cluster but its Secrets, in the order of application; each with a fingerprint of itself. `store` is the bucket of
+/// its archive: while that is not known, what depends on it is left as it is.
+pub fn objects(cluster: &KVCluster, store: Option<&KVObjectStoreSpec>, defaults: &Defaults) -> Vec<DynamicObject> {
+    let is_known = cluster.spec.archive.is_none() || store.is_some();
+    let mut all = vec![dynamic(account::account(cluster))];
+    all.extend(is_known.then(|| dynamic(config_map::config_map(cluster, store))));
+    all.extend([
         dynamic(services::headless(cluster)),
         dynamic(services::clients(cluster)),
         dynamic(disruption_budget::disruption_budget(cluster)),
-    ];
+    ]);
     all.extend(cluster.spec.network_policy.enabled.then(|| dynamic(network_policy::network_policy(cluster))));
-    all.extend(stateful_set::stateful_sets(cluster, defaults).into_iter().map(dynamic));
+    if is_known {
+        all.extend(stateful_set::stateful_sets(cluster, store, defaults).into_iter().map(dynamic));
+    }
     all
 }
 

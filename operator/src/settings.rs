@@ -21,7 +21,7 @@ pub struct Settings {
     /// Log lines up to this level, or a filter.
     #[arg(long, env = "STRATA_LOG", default_value = "info")]
     pub log: String,
-    /// The port of `/healthz` and `/readyz`.
+    /// The port of `/healthz`, `/readyz` and `/metrics`.
     #[arg(long, env = "STRATA_STATUS_PORT", default_value_t = 8080)]
     pub status_port: u16,
 }

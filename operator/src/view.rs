@@ -10,7 +10,7 @@ use strata_crds::{BootstrapPolicy, KVCluster, PersistedPlan};
 use strata_node_api::{MemberRole, NodeState as ReportedState, Report, ShardReport, ShardRole};
 use strata_planner::{
     MemberView, NodeState, NodeView, PlannedShard, Policy, ShardView, View,
-    bootstrap::{self, BootstrapView, ReplicaFact, StoreFact},
+    bootstrap::{self, BootstrapView, BucketFact, ReplicaFact, StoreFact},
 };
 
 /// What belongs to the life that a cluster is in.
@@ -44,7 +44,15 @@ pub fn view(seen: &Observation, life: &Life, epoch: Epoch, planned: Vec<PlannedS
     for store in named {
         nodes.entry(store).or_insert_with(|| unreported(seen, store));
     }
-    View { epoch, nodes, shards, planned, is_archive_within_bound: true }
+    let is_full = |report: &Report| report.archive.as_ref().is_some_and(|archive| archive.refuses_writes);
+    let is_archive_within_bound = !seen.reports.values().any(is_full);
+    View { epoch, nodes, shards, planned, is_archive_within_bound }
+}
+
+/// The nodes that belong to this life and report, by pod.
+pub fn ours<'a>(seen: &'a Observation, life: &Life) -> impl Iterator<Item = (&'a String, &'a Report)> {
+    let life = ReportedState::Member { cluster: life.cluster.clone(), incarnation: life.incarnation };
+    seen.reports.iter().filter(move |(_, report)| report.state == life)
 }
 
 fn is_ours(report: &Report, life: &Life) -> bool {
@@ -129,14 +137,18 @@ fn shard(replicas: &[&ShardReport]) -> Option<ShardView> {
 }
 
 /// The facts for how a cluster begins.
-pub fn bootstrap_view(seen: &Observation) -> BootstrapView {
+pub fn bootstrap_view(seen: &Observation, bucket: BucketFact) -> BootstrapView {
     let bootstrap = &seen.cluster.spec.bootstrap;
+    // A bucket that nobody declared needs no reading.
+    let is_declared = seen.cluster.spec.archive.is_some() || bootstrap.restore_ref.is_some();
     BootstrapView {
         pods: names::pods(&seen.cluster).into_iter().map(|(pod, _)| (pod.clone(), seen.reports.get(&pod).map(store_fact))).collect(),
         named_lost: bootstrap.lost_volumes.iter().cloned().collect(),
         cluster: None,
-        bucket: seen.bucket.clone(),
+        bucket: if is_declared { bucket } else { BucketFact::NotDeclared },
         policy: match bootstrap.policy {
+            // Who names a KVRestore does not want to begin empty.
+            BootstrapPolicy::RestoreIfExists if bootstrap.restore_ref.is_some() => bootstrap::BootstrapPolicy::RestoreOnly,
             BootstrapPolicy::InitOnly => bootstrap::BootstrapPolicy::InitOnly,
             BootstrapPolicy::RestoreOnly => bootstrap::BootstrapPolicy::RestoreOnly,
             BootstrapPolicy::RestoreIfExists => bootstrap::BootstrapPolicy::RestoreIfExists,
@@ -168,7 +180,7 @@ pub fn to_persisted(planned: &[PlannedShard]) -> PersistedPlan {
         let members: Vec<String> = shard.members.iter().map(|(peer, store)| format!("{peer}:{store}")).collect();
         members.join(" ")
     };
-    PersistedPlan { parent: None, members: planned.iter().map(members).collect() }
+    PersistedPlan { members: planned.iter().map(members).collect(), ..PersistedPlan::default() }
 }
 
 /// A plan as the planner reads it; `None` where the status does not hold what [`to_persisted`] wrote.

@@ -84,6 +84,23 @@ pub struct PersistedPlan {
     /// For each shard, in the order of slots, its first members as `peer:store`, the expected leader first, with a space between them.
     /// Ids of shards follow from incarnation, table and position; their slots from position and count.
     pub members: Vec<String>,
+    /// The bytes of `cluster/0.json` below the archive's path: exactly these go into the bucket. None without an archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
+    /// Whether the archive's path may hold a cluster already, to be continued; otherwise only a path where nobody ever was is taken.
+    pub continues: bool,
+    /// The UID of the KVCluster that owned the path and, as Kubernetes said when asked, is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
+    /// Incarnations that the KVRestore left behind: they no longer count as living.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retire: Vec<String>,
+    /// The KVRestore that was obeyed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore: Option<String>,
+    /// Stretches of log that the bucket lacked, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<String>,
 }
 
 /// A node.
@@ -162,8 +179,8 @@ pub struct RecoveryStatus {
 pub struct RestoreProgress {
     /// The incarnation that is restored from.
     pub parent: String,
-    /// Shards that have reached their cut.
-    pub shards_done: i32,
+    /// Nodes that have all they need, of all, such as `1/3`.
+    pub nodes_done: String,
     /// Bytes fetched, all replicas together.
     pub bytes_done: i64,
     /// Bytes to fetch.

@@ -16,7 +16,7 @@ pub async fn again(cluster: &Cluster, manifest: &str) -> Done<f64> {
     let look = |declared: &KVCluster| {
         let status = declared.status.clone().unwrap_or_default();
         if let Some(progress) = status.restore {
-            if (progress.percent, progress.shards_done) != (last.percent, last.shards_done) {
+            if (progress.percent, &progress.nodes_done) != (last.percent, &last.nodes_done) {
                 tell(&format!("      {}", words(&progress)));
             }
             last = progress;
@@ -36,6 +36,6 @@ pub async fn again(cluster: &Cluster, manifest: &str) -> Done<f64> {
 
 fn words(progress: &RestoreProgress) -> String {
     let end = progress.expected_end.as_ref().map_or_else(|| "unknown".to_owned(), |end| end.0.to_string());
-    let RestoreProgress { percent, bytes_done, bytes_total, shards_done, .. } = progress;
-    format!("{percent}%, {bytes_done} of {bytes_total} bytes, {shards_done} shards done, expected end {end}")
+    let RestoreProgress { percent, bytes_done, bytes_total, nodes_done, .. } = progress;
+    format!("{percent}%, {bytes_done} of {bytes_total} bytes, {nodes_done} nodes done, expected end {end}")
 }

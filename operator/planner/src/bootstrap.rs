@@ -13,7 +13,8 @@
 //!   RestoreIfExists      restore                    initialise             initialise
 //! ```
 //!
-//! An access error is never "nothing": a bucket that cannot be read holds the decision. Two living leaves of a lineage hold it too.
+//! An access error is never "nothing": a bucket that cannot be read holds the decision. Two living leaves of a lineage hold it too, and
+//! so does whatever can neither be restored nor be taken for nothing, such as a path of another living cluster.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -91,8 +92,17 @@ pub enum BucketFact {
         /// Why, in the words of the class list.
         class: String,
     },
+    /// It is being read.
+    Reading,
     /// It was read, and there is no cluster.
     Nothing,
+    /// It was read, and what it holds can neither be restored nor be taken for nothing.
+    Unusable {
+        /// Why, in the words of the class list.
+        class: String,
+        /// What, and what to do, in one sentence.
+        message: String,
+    },
     /// It holds a lineage.
     Lineage {
         /// Its living leaves: one, unless a restore was torn apart.
@@ -138,6 +148,8 @@ pub enum BootstrapWait {
         /// Why, in the words of the class list.
         class: String,
     },
+    /// The bucket is being read.
+    Reading,
 }
 
 /// Why nothing is done.
@@ -170,6 +182,13 @@ pub enum BootstrapRefusal {
     AmbiguousLineage {
         /// All of them.
         leaves: Vec<IncarnationId>,
+    },
+    /// What the bucket holds can neither be restored nor be taken for nothing.
+    Unusable {
+        /// Why, in the words of the class list.
+        class: String,
+        /// What, and what to do, in one sentence.
+        message: String,
     },
 }
 
@@ -206,6 +225,10 @@ pub fn decide(view: &BootstrapView) -> Bootstrap {
 fn from_bucket(view: &BootstrapView) -> Bootstrap {
     let leaves = match &view.bucket {
         BucketFact::Unreadable { class } => return Bootstrap::Wait(BootstrapWait::Bucket { class: class.clone() }),
+        BucketFact::Reading => return Bootstrap::Wait(BootstrapWait::Reading),
+        BucketFact::Unusable { class, message } => {
+            return Bootstrap::Refuse(BootstrapRefusal::Unusable { class: class.clone(), message: message.clone() });
+        }
         BucketFact::NotDeclared | BucketFact::Nothing => [].as_slice(),
         BucketFact::Lineage { leaves, .. } => leaves.as_slice(),
     };
@@ -264,7 +287,9 @@ fn ambiguous(view: &BootstrapView, survivors: &[Survivor<'_>], missing: Option<S
     let restoring = match &view.bucket {
         BucketFact::NotDeclared => "is not possible: no object store is declared".to_owned(),
         BucketFact::Unreadable { class } => format!("cannot be judged: the bucket cannot be read ({class})"),
+        BucketFact::Reading => "cannot be judged yet: the bucket is being read".to_owned(),
         BucketFact::Nothing => "is not possible: the bucket holds no cluster".to_owned(),
+        BucketFact::Unusable { class, message } => format!("is not possible: {class}: {message}"),
         BucketFact::Lineage { latest: Some(latest), .. } => {
             format!(
                 "loses what was written after {} ms since 1970, and leaves the volumes of {} pods behind",
@@ -303,6 +328,7 @@ impl fmt::Display for BootstrapWait {
             BootstrapWait::Silent { pods } => {
                 write!(out, "no report from {}; silence is not emptiness: repair them, or name them lost", pods.join(", "))
             }
+            BootstrapWait::Reading => write!(out, "the bucket is being read"),
             BootstrapWait::Bucket { class } => write!(out, "the bucket cannot be read ({class}), and that is not the same as empty"),
         }
     }
@@ -310,13 +336,14 @@ impl fmt::Display for BootstrapWait {
 
 impl BootstrapRefusal {
     /// The reason of the condition that shows it.
-    pub const fn class(&self) -> &'static str {
+    pub fn class(&self) -> &str {
         match self {
             BootstrapRefusal::Ambiguous { .. } => "AmbiguousBootstrap",
             BootstrapRefusal::ForeignStore { .. } => "ForeignStore",
             BootstrapRefusal::BucketInUse { .. } => "BucketInUse",
             BootstrapRefusal::NothingToRestore => "NothingToRestore",
             BootstrapRefusal::AmbiguousLineage { .. } => "AmbiguousLineage",
+            BootstrapRefusal::Unusable { class, .. } => class,
         }
     }
 }
@@ -342,6 +369,7 @@ impl fmt::Display for BootstrapRefusal {
                     self.class()
                 )
             }
+            BootstrapRefusal::Unusable { class, message } => write!(out, "{class}: {message}"),
             BootstrapRefusal::AmbiguousLineage { leaves } => {
                 let leaves: Vec<String> = leaves.iter().map(ToString::to_string).collect();
                 write!(out, "{}: the incarnations {} both live; choose one with a KVRestore", self.class(), leaves.join(" and "))

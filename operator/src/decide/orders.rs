@@ -1,12 +1,13 @@
 //! Steps of a plan become orders to nodes.
 
-use super::Act;
+use super::{Act, restore};
 use crate::{
     names::{self, Names, PORT_CLUSTER, PORT_PEER, PORT_PLAIN},
     observation::Observation,
     view::Life,
 };
 use strata_base::{Epoch, StoreId};
+use strata_engine::tier::documents::ClusterDocument;
 use strata_node_api::{Member, MemberChange, MemberRole, NodeAddress, NodeState, Order, OrderKind};
 use strata_planner::{Action, Plan};
 
@@ -37,11 +38,11 @@ pub(super) fn directories(seen: &Observation, life: &Life, epoch: Epoch) -> Vec<
 }
 
 /// The orders of a plan's steps, in their order. A step whose node has no pod that reports is left for the next plan.
-pub(super) fn of_plan(seen: &Observation, life: &Life, plan: &Plan) -> Vec<Act> {
+pub(super) fn of_plan(seen: &Observation, life: &Life, plan: &Plan, document: Option<&ClusterDocument>) -> Vec<Act> {
     let pod_of = |store: StoreId| seen.reports.iter().find(|(_, report)| report.store == store).map(|(pod, _)| pod.clone());
     let one = |step: &strata_planner::Step| {
         let store = step.action.addressee();
-        Some(order(life, step.epoch, pod_of(store)?, store, kind(&step.action), step.to_string()))
+        Some(order(life, step.epoch, pod_of(store)?, store, kind(&step.action, document), step.to_string()))
     };
     plan.steps.iter().filter_map(one).collect()
 }
@@ -51,12 +52,13 @@ pub(super) fn evict(life: &Life, epoch: Epoch, pod: String, store: StoreId, for_
     order(life, epoch, pod, store, OrderKind::EvictLeaders { for_millis }, "it is restarted next".to_owned())
 }
 
-fn order(life: &Life, epoch: Epoch, pod: String, store: StoreId, kind: OrderKind, reason: String) -> Act {
+/// An order of this life, to the store of a pod.
+pub(super) fn order(life: &Life, epoch: Epoch, pod: String, store: StoreId, kind: OrderKind, reason: String) -> Act {
     let order = Order { epoch, cluster: life.cluster.clone(), incarnation: life.incarnation, store, order: kind };
     Act::Order { pod, order: Box::new(order), reason }
 }
 
-fn kind(action: &Action) -> OrderKind {
+fn kind(action: &Action, document: Option<&ClusterDocument>) -> OrderKind {
     match action {
         Action::Join { .. } => OrderKind::Join,
         Action::Create { shard, table, slots, members, .. } => OrderKind::CreateShard {
@@ -64,7 +66,7 @@ fn kind(action: &Action) -> OrderKind {
             table: *table,
             slots: *slots,
             members: members.iter().map(|(peer, store)| Member { peer: *peer, store: *store, role: MemberRole::Voter }).collect(),
-            origin: None,
+            origin: document.and_then(|document| restore::origin(document, *shard)),
         },
         Action::Transfer { shard, to, .. } => OrderKind::TransferLeader { shard: *shard, to: *to },
         Action::AddLearner { shard, shard_epoch, peer, store, .. } => {

@@ -7,7 +7,7 @@ use crate::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use strata_crds::{ClusterPhase, Condition, ErrorClass, KVClusterStatus, MemberState, MemberStatus, Problem, RolloutStatus, ShardsStatus};
-use strata_node_api::{NodeState, Report, ShardRole};
+use strata_node_api::{NodeState, ProblemClass, Report, ShardRole};
 use strata_planner::{
     Policy, View,
     rollout::{PodView, Rollout},
@@ -92,9 +92,11 @@ pub(super) fn problem(seen: &Observation, status: &mut KVClusterStatus, class: E
 }
 
 /// How the shards are, and with them the phase.
-pub(super) fn of_shards(view: &View, policy: &Policy, seen: &Observation, status: &mut KVClusterStatus) {
+pub(super) fn of_shards(view: &View, policy: &Policy, seen: &Observation, is_open: bool, status: &mut KVClusterStatus) {
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let total = usize::try_from(seen.cluster.spec.shards).unwrap_or_default().max(view.shards.len());
+    // A restored cluster has as many shards as its parent had, whatever is declared.
+    let planned = status.plan.as_ref().map(|plan| plan.members.len()).filter(|planned| *planned > 0);
+    let total = planned.unwrap_or(usize::try_from(seen.cluster.spec.shards).unwrap_or_default()).max(view.shards.len());
     let led = view.shards.iter().filter(|shard| shard.leading().is_some()).count();
     let is_whole = |shard: &&strata_planner::ShardView| {
         shard.voters().filter(|member| member.is_active).count() >= usize::from(policy.replication_factor)
@@ -107,9 +109,10 @@ pub(super) fn of_shards(view: &View, policy: &Policy, seen: &Observation, status
         under_replicated: number(total - whole),
         leader_skew: skew.max().unwrap_or_default(),
     });
-    if led == total {
+    if led == total && (is_open || status.phase == ClusterPhase::Running) {
         status.phase = ClusterPhase::Running;
-    } else if status.phase == ClusterPhase::Running {
+        status.restore = None;
+    } else if led < total && status.phase == ClusterPhase::Running {
         let message = format!("{} of {total} shards have no leader that reports: look at the members that are down", total - led);
         problem(seen, status, ErrorClass::QuorumLost, message, true);
     }
@@ -118,7 +121,11 @@ pub(super) fn of_shards(view: &View, policy: &Policy, seen: &Observation, status
         problem(seen, status, ErrorClass::UnderReplicated, message, true);
     }
     for report in seen.reports.values() {
-        for found in &report.problems {
+        // What ails the archive was said with the class that the store's error has.
+        let is_said = |found: &&strata_node_api::Problem| {
+            found.class == ProblemClass::ArchiveFailing && report.archive.as_ref().is_some_and(|archive| archive.problem.is_some())
+        };
+        for found in report.problems.iter().filter(|found| !is_said(found)) {
             let class = ErrorClass::named(&format!("{:?}", found.class)).unwrap_or(ErrorClass::Internal);
             problem(seen, status, class, found.message.clone(), true);
         }

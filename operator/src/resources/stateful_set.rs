@@ -2,7 +2,7 @@
 
 use super::{
     Defaults,
-    config_map::{CERTIFICATES, CONFIGURATION, DATA, FILE, PASSWORD},
+    config_map::{CERTIFICATES, CONFIGURATION, DATA, FILE, OBJECT_STORE, PASSWORD},
     configuration, metadata,
 };
 use crate::names::{
@@ -26,7 +26,7 @@ use k8s_openapi::{
     },
 };
 use std::collections::BTreeMap;
-use strata_crds::{Amounts, KVCluster, VolumePolicy};
+use strata_crds::{Amounts, KVCluster, KVObjectStoreSpec, VolumePolicy};
 
 /// The user that nodes run as. It owns nothing in the image.
 const USER: i64 = 65_532;
@@ -34,11 +34,21 @@ const USER: i64 = 65_532;
 /// How long a node may take to end: its leaders are gone before, so it only closes what is open.
 const END_SECONDS: i64 = 30;
 
-pub(super) fn stateful_sets(cluster: &KVCluster, defaults: &Defaults) -> Vec<StatefulSet> {
-    zones(cluster).into_iter().map(|(zone, nodes)| stateful_set(cluster, defaults, &zone, nodes)).collect()
+/// What all pods of a cluster are made from.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    cluster: &'a KVCluster,
+    store: Option<&'a KVObjectStoreSpec>,
+    defaults: &'a Defaults,
 }
 
-fn stateful_set(cluster: &KVCluster, defaults: &Defaults, zone: &str, nodes: i32) -> StatefulSet {
+pub(super) fn stateful_sets(cluster: &KVCluster, store: Option<&KVObjectStoreSpec>, defaults: &Defaults) -> Vec<StatefulSet> {
+    let given = Given { cluster, store, defaults };
+    zones(cluster).into_iter().map(|(zone, nodes)| stateful_set(given, &zone, nodes)).collect()
+}
+
+fn stateful_set(given: Given<'_>, zone: &str, nodes: i32) -> StatefulSet {
+    let cluster = given.cluster;
     let names = Names::of(cluster);
     let mut selector = names.selector();
     if !zone.is_empty() {
@@ -57,7 +67,7 @@ fn stateful_set(cluster: &KVCluster, defaults: &Defaults, zone: &str, nodes: i32
             when_deleted: Some(kept(cluster.spec.deletion_policy.volumes)),
             when_scaled: Some("Retain".to_owned()),
         }),
-        template: template(cluster, defaults, zone, selector),
+        template: template(given, zone, selector),
         volume_claim_templates: Some(vec![claim(cluster)]),
         ..StatefulSetSpec::default()
     };
@@ -77,7 +87,8 @@ fn claim(cluster: &KVCluster) -> PersistentVolumeClaim {
     PersistentVolumeClaim { metadata, spec: Some(spec), ..PersistentVolumeClaim::default() }
 }
 
-fn template(cluster: &KVCluster, defaults: &Defaults, zone: &str, selector: BTreeMap<String, String>) -> PodTemplateSpec {
+fn template(given: Given<'_>, zone: &str, selector: BTreeMap<String, String>) -> PodTemplateSpec {
+    let cluster = given.cluster;
     let names = Names::of(cluster);
     let overlay = &cluster.spec.pod_template;
     // Ours come last, so that none of them can be overridden.
@@ -85,7 +96,7 @@ fn template(cluster: &KVCluster, defaults: &Defaults, zone: &str, selector: BTre
     labels.extend(names.labels());
     labels.extend(selector.clone());
     let mut annotations = overlay.annotations.clone();
-    annotations.insert(ANNOTATION_CONFIGURATION.to_owned(), fingerprint(&configuration(cluster)));
+    annotations.insert(ANNOTATION_CONFIGURATION.to_owned(), fingerprint(&configuration(cluster, given.store)));
     let secrets = &overlay.image_pull_secrets;
     let secrets: Vec<LocalObjectReference> = secrets.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect();
     let spec = PodSpec {
@@ -100,8 +111,8 @@ fn template(cluster: &KVCluster, defaults: &Defaults, zone: &str, selector: BTre
         tolerations: (!overlay.tolerations.is_empty()).then(|| overlay.tolerations.clone()),
         priority_class_name: overlay.priority_class_name.clone(),
         image_pull_secrets: (!secrets.is_empty()).then_some(secrets),
-        containers: vec![container(cluster, defaults, zone)],
-        volumes: Some(volumes(cluster)),
+        containers: vec![container(given, zone)],
+        volumes: Some(volumes(given)),
         ..PodSpec::default()
     };
     PodTemplateSpec {
@@ -110,7 +121,8 @@ fn template(cluster: &KVCluster, defaults: &Defaults, zone: &str, selector: BTre
     }
 }
 
-fn container(cluster: &KVCluster, defaults: &Defaults, zone: &str) -> Container {
+fn container(given: Given<'_>, zone: &str) -> Container {
+    let Given { cluster, store, defaults } = given;
     let port = |name: &str, port: u16| ContainerPort {
         name: Some(name.to_owned()),
         container_port: i32::from(port),
@@ -126,6 +138,7 @@ fn container(cluster: &KVCluster, defaults: &Defaults, zone: &str) -> Container 
     let mut mounts =
         vec![mount("data", DATA, false), mount("configuration", CONFIGURATION, true), mount("certificates", CERTIFICATES, true)];
     mounts.extend(cluster.spec.auth.as_ref().map(|_| mount("password", PASSWORD, true)));
+    mounts.extend(store.map(|_| mount("object-store", OBJECT_STORE, true)));
     let zone = if zone.is_empty() { "default" } else { zone };
     let image = cluster.spec.image.clone().unwrap_or_else(|| format!("{}:{}", defaults.node_image, cluster.spec.version));
     Container {
@@ -175,7 +188,8 @@ fn resources(cluster: &KVCluster) -> Option<ResourceRequirements> {
     (requests.is_some() || limits.is_some()).then_some(ResourceRequirements { requests, limits, claims: None })
 }
 
-fn volumes(cluster: &KVCluster) -> Vec<Volume> {
+fn volumes(given: Given<'_>) -> Vec<Volume> {
+    let Given { cluster, store, .. } = given;
     let names = Names::of(cluster);
     let secret = |name: &str, secret: SecretVolumeSource| Volume { name: name.to_owned(), secret: Some(secret), ..Volume::default() };
     let configuration = ConfigMapVolumeSource { name: names.configuration(), ..ConfigMapVolumeSource::default() };
@@ -191,6 +205,11 @@ fn volumes(cluster: &KVCluster) -> Vec<Volume> {
             "password",
             SecretVolumeSource { secret_name: Some(reference.name.clone()), items: Some(vec![item]), ..SecretVolumeSource::default() },
         )
+    }));
+    // A Secret that is missing keeps no pod from serving what its disk holds: the archive says so instead.
+    volumes.extend(store.map(|store| {
+        let name = Some(store.credentials_secret_ref.name.clone());
+        secret("object-store", SecretVolumeSource { secret_name: name, optional: Some(true), ..SecretVolumeSource::default() })
     }));
     volumes
 }

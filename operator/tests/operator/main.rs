@@ -1,7 +1,9 @@
 //! The operator's pure parts against recorded files.
 
+mod bucket;
 mod builders;
 mod decide;
+mod jobs;
 
 use std::{
     fs,

@@ -13,7 +13,7 @@
 //! pod orders-a-0 holds a1 of shop 7        a pod for `bootstrap`: a store of cluster shop, incarnation 7, with its shards
 //! pod orders-a-0 holds a1 empty            … a new store
 //! pod orders-a-0 silent                    … no report; `lost` for a volume that the user named lost
-//! bucket nothing                           or: undeclared, unreadable AccessDenied, holds 7 8 until 1700000000000
+//! bucket nothing                           or: undeclared, reading, unreadable AccessDenied, unusable Damaged …, holds 7 8 until 1700000000000
 //! > place 4 shards                         plans and persists the first replicas
 //! > plan                                   what the planner says, checked
 //! > do                                     the last plan is carried out
@@ -224,6 +224,8 @@ fn bucket(words: &[&str]) -> BucketFact {
     match words {
         ["undeclared"] => BucketFact::NotDeclared,
         ["nothing"] => BucketFact::Nothing,
+        ["reading"] => BucketFact::Reading,
+        ["unusable", class, message @ ..] => BucketFact::Unusable { class: (*class).to_owned(), message: message.join(" ") },
         ["unreadable", class] => BucketFact::Unreadable { class: (*class).to_owned() },
         ["holds", leaves @ .., "until", millis] => BucketFact::Lineage {
             leaves: leaves.iter().map(|leaf| IncarnationId(number(leaf))).collect(),

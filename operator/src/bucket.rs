@@ -1,0 +1,341 @@
+//! Looks into buckets, read-only: what a cluster may begin from, and whose path it is. What to ask is decided in [`crate::origin`].
+//!
+//! ```text
+//! decide ─► Question ─► Inquiries ─► a task that runs the engine's machines over S3 ─► Finding ─► the next pass
+//! ```
+//!
+//! - A survey of a large archive takes longer than a pass, so it runs beside them, and a pass sees how far it is. Nothing of it is remembered
+//!   for longer than [`FINDING_SECONDS_MAX`]: the bucket is the truth.
+//! - Few run at once, and one that nobody asks for any more ends.
+//! - The machines repeat what fails for ever, and say what fails: an error of access is never an absence.
+//!
+//! Not done here, and why: nothing is written. Only nodes write below a cluster's path.
+
+use crate::limits::{BUCKET_BEAT, BUCKET_CONNECT_DEADLINE, BUCKET_DEADLINE, FINDING_SECONDS_MAX, INQUIRIES_MAX, INQUIRY_IDLE_SECONDS_MAX};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use k8s_openapi::jiff::Timestamp;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+use strata_base::{Hlc, IncarnationId, ShardId, SlotRange, TableId};
+use strata_engine::{
+    objects::{Credentials, ErrorClass, ObjectError, Objects, Request, Response, S3Objects, S3Settings},
+    tier::{
+        Answered, CallId, Cut, Place,
+        documents::{Document, Owner, ParentReference},
+        layout::{Layout, Name},
+        lineage::{self, LineageError},
+        restore::{Options, Plan, PlanError, Planned, Planner, PlannerEvent, Target, plan},
+    },
+};
+use tokio::{
+    sync::watch,
+    task::{AbortHandle, JoinSet},
+    time::interval,
+};
+
+/// A bucket and who asks, from a KVObjectStore and its Secret.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The bucket.
+    pub place: Place,
+    /// The region.
+    pub region: String,
+    /// Who asks.
+    pub credentials: Credentials,
+    /// Which version of the Secret: other credentials are another question.
+    pub version: String,
+}
+
+/// What is asked of a bucket.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Question {
+    /// The name of the KVObjectStore.
+    pub store: String,
+    /// The path within its bucket.
+    pub path: String,
+    /// What.
+    pub ask: Ask,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ask {
+    /// What a restore to a moment would take.
+    Plan {
+        /// To which moment.
+        moment: Moment,
+        /// The incarnation to restore; none for the one that lives.
+        incarnation: Option<IncarnationId>,
+    },
+    /// The first document of an incarnation, and OWNER.
+    Document {
+        /// The incarnation.
+        incarnation: IncarnationId,
+    },
+}
+
+/// A moment to restore to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// The last that the bucket holds.
+    Latest,
+    /// A time, in milliseconds since the Unix epoch.
+    Time(u64),
+    /// That of a backup.
+    Backup {
+        /// The number of the checkpoint of each shard.
+        checkpoints: BTreeMap<ShardId, u64>,
+        /// Up to when the log counts, in milliseconds since the Unix epoch.
+        until_millis: u64,
+    },
+}
+
+/// What a bucket answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// When it was read.
+    pub read_at: Timestamp,
+    /// Whose path it is; none where nobody ever was.
+    pub owner: Option<Owner>,
+    /// To [`Ask::Plan`]: what a restore takes, or why there is none.
+    pub plan: Option<Result<PlannedRestore, PlanError>>,
+    /// To [`Ask::Document`]: the bytes, or that there are none.
+    pub document: Option<String>,
+}
+
+/// What a restore takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlannedRestore {
+    /// The incarnation that is restored, and where it lies.
+    pub parent: ParentReference,
+    /// Its shards, in the order of their slots.
+    pub shards: Vec<ShardCut>,
+    /// The last write that is restored.
+    pub last_write: Hlc,
+    /// The last write that the bucket reaches: the wanted moment may lie before it or behind.
+    pub end: Hlc,
+    /// Bytes of checkpoints, counted once.
+    pub file_bytes: u64,
+    /// Bytes of log to replay, counted once.
+    pub log_bytes: u64,
+    /// Other living incarnations below the path, which an explicit restore leaves behind.
+    pub others: Vec<IncarnationId>,
+}
+
+/// A shard to restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardCut {
+    /// The shard of the parent.
+    pub shard: ShardId,
+    /// Its table.
+    pub table: TableId,
+    /// Its slots.
+    pub slots: SlotRange,
+    /// Where its log ends.
+    pub cut: Cut,
+    /// What lies behind the cut and cannot be reached: the last index before, and the first behind.
+    pub gap: Option<(u64, u64)>,
+}
+
+/// How far an inquiry is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Inquiry {
+    /// It reads; what keeps it from going on, if anything does.
+    Reading(Option<ObjectError>),
+    /// It was read.
+    Found(Arc<Finding>),
+}
+
+/// The inquiries under way, and what was found a moment ago.
+#[derive(Default)]
+pub struct Inquiries {
+    open: Mutex<(BTreeMap<String, Open>, JoinSet<()>)>,
+}
+
+struct Open {
+    progress: watch::Receiver<Inquiry>,
+    task: AbortHandle,
+    asked: Timestamp,
+}
+
+impl Inquiries {
+    /// What a bucket says; asks it if nobody has of late.
+    pub fn ask(&self, now: Timestamp, question: &Question, access: &Access) -> Inquiry {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let (inquiries, tasks) = &mut *open;
+        while tasks.try_join_next().is_some() {}
+        let age = |since: Timestamp| now.as_second().saturating_sub(since.as_second());
+        inquiries.retain(|_, inquiry| {
+            let is_fresh = match &*inquiry.progress.borrow() {
+                Inquiry::Reading(_) => true,
+                Inquiry::Found(finding) => age(finding.read_at) <= FINDING_SECONDS_MAX,
+            };
+            let is_kept = is_fresh && age(inquiry.asked) <= INQUIRY_IDLE_SECONDS_MAX;
+            if !is_kept {
+                inquiry.task.abort();
+            }
+            is_kept
+        });
+        let key = format!("{question:?} {:?} {}", access.place, access.version);
+        if let Some(known) = inquiries.get_mut(&key) {
+            known.asked = now;
+            return known.progress.borrow().clone();
+        }
+        if inquiries.len() < INQUIRIES_MAX {
+            let (sender, progress) = watch::channel(Inquiry::Reading(None));
+            let task = tasks.spawn(answer(question.clone(), access.clone(), sender));
+            inquiries.insert(key, Open { progress, task, asked: now });
+        }
+        Inquiry::Reading(None)
+    }
+}
+
+async fn answer(question: Question, access: Access, progress: watch::Sender<Inquiry>) {
+    let layout = match Layout::new(&question.path) {
+        Ok(layout) => layout,
+        Err(error) => {
+            progress.send_replace(Inquiry::Reading(Some(ObjectError::new(ErrorClass::Internal, error.to_string()))));
+            return;
+        }
+    };
+    let own = access.place.clone();
+    let stores: Mutex<BTreeMap<Place, Arc<dyn Objects>>> = Mutex::default();
+    // A parent may lie in another bucket: it is asked for with the same credentials, as nodes do.
+    let store = |place: &Place| {
+        let mut stores = stores.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = stores.entry(place.clone()).or_insert_with(|| Arc::new(objects(&access, place)));
+        made.clone()
+    };
+    let finding = match question.ask {
+        Ask::Plan { moment, incarnation } => survey(&store, own, layout, &moment, incarnation, &progress).await,
+        Ask::Document { incarnation } => document(&*store(&own), &layout, incarnation, &progress).await,
+    };
+    progress.send_replace(Inquiry::Found(Arc::new(finding)));
+}
+
+/// The S3 client for a place.
+pub fn objects(access: &Access, place: &Place) -> S3Objects {
+    S3Objects::new(S3Settings {
+        endpoint: place.store.clone(),
+        region: access.region.clone(),
+        bucket: place.bucket.clone(),
+        credentials: access.credentials.clone(),
+        connect_timeout: BUCKET_CONNECT_DEADLINE,
+        deadline: BUCKET_DEADLINE,
+    })
+}
+
+/// Runs a planner to its end.
+pub async fn survey(
+    store: &(dyn Fn(&Place) -> Arc<dyn Objects> + Sync),
+    place: Place,
+    layout: Layout,
+    moment: &Moment,
+    incarnation: Option<IncarnationId>,
+    progress: &watch::Sender<Inquiry>,
+) -> Finding {
+    let options = Options { incarnation, accept_damage: false };
+    let mut planner = Planner::new(place, layout, moment.target(), options.clone());
+    // Beats count the time: the machine wants a clock that never falls back, and needs no other.
+    let (mut beat, mut now_ms) = (interval(BUCKET_BEAT), 0);
+    let mut under_way = FuturesUnordered::new();
+    let mut calls = planner.step(now_ms, PlannerEvent::Tick);
+    loop {
+        for call in calls {
+            let store = store(&call.place);
+            under_way.push(async move { (call.id, store.call(call.request).await) });
+        }
+        if let (Some(outcome), Some(survey)) = (planner.finished(), planner.survey()) {
+            let latest = match plan(survey, &Target::Latest, &options, &Default::default()) {
+                Ok(Planned::Plan(latest)) => latest.last_write(),
+                _ => Hlc::ZERO,
+            };
+            let others = match lineage::choose(survey, None) {
+                Err(LineageError::AmbiguousLineage { leaves, .. }) => leaves,
+                _ => Vec::new(),
+            };
+            let planned = outcome.clone().map(|plan| reduce(plan, latest, others));
+            return Finding { read_at: Timestamp::now(), owner: survey.owner.clone(), plan: Some(planned), document: None };
+        }
+        calls = tokio::select! {
+            biased;
+            Some((id, answered)) = under_way.next() => planner.step(now_ms, answered_event(id, answered)),
+            _ = beat.tick() => {
+                now_ms += BUCKET_BEAT.as_millis() as u64;
+                planner.step(now_ms, PlannerEvent::Tick)
+            }
+        };
+        show(progress, planner.problem());
+    }
+}
+
+fn answered_event(id: CallId, answered: Answered) -> PlannerEvent {
+    PlannerEvent::Answered { id, answered }
+}
+
+fn show(progress: &watch::Sender<Inquiry>, problem: Option<&ObjectError>) {
+    let now = Inquiry::Reading(problem.cloned());
+    progress.send_if_modified(|shown| std::mem::replace(shown, now.clone()) != now);
+}
+
+fn reduce(plan: Plan, end: Hlc, mut others: Vec<IncarnationId>) -> PlannedRestore {
+    others.retain(|other| *other != plan.parent.incarnation);
+    let (last_write, file_bytes, log_bytes) = (plan.last_write(), plan.file_bytes(), plan.log_bytes());
+    let cut = |shard: strata_engine::tier::restore::ShardPlan| ShardCut {
+        shard: shard.shard,
+        table: shard.table,
+        slots: shard.slots,
+        cut: shard.cut,
+        gap: shard.gap,
+    };
+    let mut shards: Vec<ShardCut> = plan.shards.into_iter().map(cut).collect();
+    shards.sort_by_key(|shard| shard.slots);
+    PlannedRestore { parent: plan.parent, shards, last_write, end: end.max(last_write), file_bytes, log_bytes, others }
+}
+
+/// Reads OWNER and the first document of an incarnation. What fails is repeated until it does not.
+pub async fn document(store: &dyn Objects, layout: &Layout, incarnation: IncarnationId, progress: &watch::Sender<Inquiry>) -> Finding {
+    let mut beat = interval(BUCKET_BEAT * 10);
+    loop {
+        beat.tick().await;
+        let read = async {
+            let owner_key = layout.key(Name::Owner);
+            let owner = match read(store, &owner_key).await? {
+                Some(bytes) => Some(Owner::decode(&bytes).map_err(|error| ObjectError::damaged(&owner_key, error))?),
+                None => None,
+            };
+            let key = layout.key(Name::Cluster(incarnation, 0));
+            let document = match read(store, &key).await? {
+                Some(bytes) => Some(String::from_utf8(bytes.to_vec()).map_err(|error| ObjectError::damaged(&key, error))?),
+                None => None,
+            };
+            Ok(Finding { read_at: Timestamp::now(), owner, plan: None, document })
+        };
+        match read.await {
+            Ok(finding) => return finding,
+            Err(error) => show(progress, Some(&error)),
+        }
+    }
+}
+
+async fn read(store: &dyn Objects, key: &str) -> Result<Option<Bytes>, ObjectError> {
+    match store.call(Request::get(key)).await {
+        Ok(Response::Bytes { bytes, .. }) => Ok(Some(bytes)),
+        Ok(_) => Err(ObjectError::new(ErrorClass::Internal, format!("{key}: not an answer to a read"))),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Moment {
+    fn target(&self) -> Target {
+        match self {
+            Moment::Latest => Target::Latest,
+            Moment::Time(millis) => Target::Time(*millis),
+            Moment::Backup { checkpoints, until_millis } => Target::Backup { checkpoints: checkpoints.clone(), until_ms: *until_millis },
+        }
+    }
+}
