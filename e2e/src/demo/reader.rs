@@ -4,7 +4,7 @@ use super::load::{Expected, bar};
 use crate::{
     failure::Failure,
     harness::{kubernetes::cluster::Cluster, wait},
-    workload::client::{Outcome, SharedClient},
+    workload::client::{Endpoints, Outcome, SharedClient},
 };
 use futures_util::{StreamExt, stream};
 use redis::{Value, from_redis_value};
@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, time::Duration};
 const UNDER_WAY: usize = 256;
 
 /// How often a read that failed is tried again: a read has no effect.
-const ATTEMPTS: u32 = 300;
+const ATTEMPTS: u32 = 100;
 
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -40,10 +40,11 @@ pub async fn strings(cluster: &Cluster, keys: Vec<String>) -> Result<BTreeMap<St
 
 /// The values of keys. Keys that are not there are missing.
 pub async fn read(cluster: &Cluster, keys: Vec<(String, Shape)>) -> Result<BTreeMap<String, Expected>, Failure> {
-    let client = SharedClient::connect(&cluster.endpoints().await?).await.map_err(Failure::of("connect to the cluster"))?;
+    let endpoints = cluster.endpoints().await?;
+    let client = SharedClient::connect(&endpoints).await.map_err(Failure::of("connect to the cluster"))?;
     let bar = bar(keys.len() as u64);
     let mut all = BTreeMap::new();
-    let mut found = stream::iter(keys).map(|(key, shape)| read_one(&client, key, shape)).buffer_unordered(UNDER_WAY);
+    let mut found = stream::iter(keys).map(|(key, shape)| read_one(client.clone(), &endpoints, key, shape)).buffer_unordered(UNDER_WAY);
     while let Some(one) = found.next().await {
         all.extend(one?);
         bar.inc(1);
@@ -52,7 +53,12 @@ pub async fn read(cluster: &Cluster, keys: Vec<(String, Shape)>) -> Result<BTree
     Ok(all)
 }
 
-async fn read_one(client: &SharedClient, key: String, shape: Shape) -> Result<Option<(String, Expected)>, Failure> {
+async fn read_one(
+    mut client: SharedClient,
+    endpoints: &Endpoints,
+    key: String,
+    shape: Shape,
+) -> Result<Option<(String, Expected)>, Failure> {
     let command = match shape {
         Shape::Hash => redis::cmd("HGETALL").arg(&key).to_owned(),
         Shape::Text => redis::cmd("GET").arg(&key).to_owned(),
@@ -61,7 +67,14 @@ async fn read_one(client: &SharedClient, key: String, shape: Shape) -> Result<Op
     for _ in 0..ATTEMPTS {
         match client.call(&command).await {
             Outcome::Replied(value) => return Ok(parse(&key, shape, value)?.map(|value| (key, value))),
-            Outcome::Failed(why) | Outcome::Unknown(why) => reason = why,
+            Outcome::Failed(why) => reason = why,
+            Outcome::Unknown(why) => {
+                reason = why;
+                // Not on the same connections again: one that lost a request may never answer it.
+                if let Ok(fresh) = SharedClient::connect(endpoints).await {
+                    client = fresh;
+                }
+            }
         }
         wait::pause(PAUSE).await;
     }
