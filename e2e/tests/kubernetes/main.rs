@@ -66,13 +66,6 @@ async fn play(story: &str, world: &mut World) -> Result<(), Failure> {
     }
 }
 
-/// Stories that were written before their controllers, and not played with them yet: without this list they would be forgotten.
-const WAITING: [&str; 3] = [
-    "a_second_cluster_goes_back_before_a_flushall",
-    "wrong_credentials_are_named_and_right_ones_heal",
-    "a_path_with_a_living_owner_is_refused",
-];
-
 /// How long a story may take.
 const STORY_DEADLINE: Duration = Duration::from_secs(300);
 
@@ -128,11 +121,6 @@ async fn play_all(stories: &[&str], lab: Lab) -> ExitCode {
     };
     let mut failed = 0;
     for story in stories {
-        // A word on the command line that names one plays it all the same.
-        if WAITING.contains(story) && stories.len() > WAITING.len() {
-            say(format!("skipped: {story}: it was not played with its controller yet"));
-            continue;
-        }
         let start = Instant::now();
         world.begin(story);
         let played = tokio::time::timeout(STORY_DEADLINE, play(story, &mut world)).await;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{agreement::AgreementKind, descriptor::Applied, limits};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use strata_base::ShardId;
 use strata_engine::tier::{
     Cut,
@@ -31,6 +31,8 @@ use strata_node_api::{Answer, CheckpointReport, Checkpointing, ObjectProblem, Re
 pub(super) struct Checkpoints {
     /// Asked for, and which moment they must cover, in milliseconds since the Unix epoch.
     wanted: BTreeMap<ShardId, u64>,
+    /// Asked for by a gap of the archive: only a new one will do, whatever the last one covers.
+    forced: BTreeSet<ShardId>,
     runs: BTreeMap<ShardId, Run>,
     /// The last one that reads back: its number, and the moment it covers.
     written: BTreeMap<ShardId, (u64, u64)>,
@@ -41,6 +43,8 @@ pub(super) struct Checkpoints {
 /// A checkpoint under way.
 struct Run {
     attempt: u64,
+    /// Whether an earlier leader made it, and only its document is left to write.
+    is_resumed: bool,
     covers_ms: u64,
     machine: Option<Checkpoint>,
     /// The document to agree on, and when it was last proposed.
@@ -72,6 +76,13 @@ impl<T> Host<T> {
         let Some(open) = self.open() else { return };
         let wanted = open.checkpoints.wanted.entry(shard).or_default();
         *wanted = (*wanted).max(not_before_ms);
+    }
+
+    /// The archive has a gap: only a checkpoint behind it mends that.
+    pub(super) fn force_checkpoint(&mut self, shard: ShardId) {
+        if let Some(open) = self.open() {
+            open.checkpoints.forced.insert(shard);
+        }
     }
 
     /// Begins what is due, and goes on with what is under way.
@@ -118,7 +129,8 @@ impl<T> Host<T> {
         let agreed = agreed.map(|agreed| agreed.number);
         let Some(open) = self.open() else { return false };
         let written = open.checkpoints.written.get(&shard).map(|(number, _)| *number);
-        open.checkpoints.wanted.contains_key(&shard) || (agreed.is_some() && agreed != written)
+        let is_wanted = open.checkpoints.wanted.contains_key(&shard) || open.checkpoints.forced.contains(&shard);
+        is_wanted || (agreed.is_some() && agreed != written)
     }
 
     fn begin_checkpoint(&mut self, shard: ShardId) {
@@ -126,6 +138,7 @@ impl<T> Host<T> {
         let covered = self.report_checkpoint(shard).map_or(0, |known| known.covers_millis);
         let Some(replica) = self.replicas.get(&shard) else { return };
         let agreed = last_document(replica);
+        let is_unchanged = agreed.as_ref().is_some_and(|document| document.at.index >= replica.last_write);
         let Some(tier) = &mut self.tier else { return };
         let attempt = tier.next_attempt();
         let Some(open) = &mut tier.open else { return };
@@ -137,16 +150,21 @@ impl<T> Host<T> {
         if let Some(document) = agreed.clone().filter(|document| written != Some(document.number)) {
             // An earlier leader may have agreed on it and gone before it was written.
             let machine = Checkpoint::resume(tier.settings.place.clone(), &tier.settings.layout, document.clone());
-            let run = Run { attempt, covers_ms: document.at.hlc.millis(), machine: Some(machine), proposal: None };
+            let run = Run { attempt, is_resumed: true, covers_ms: document.at.hlc.millis(), machine: Some(machine), proposal: None };
             checkpoints.runs.insert(shard, run);
             return self.step_checkpoint(shard, attempt, CheckpointEvent::Tick);
         }
-        if checkpoints.wanted.get(&shard).is_none_or(|wanted| covered >= *wanted) {
+        let is_forced = checkpoints.forced.contains(&shard);
+        if !is_forced && checkpoints.wanted.get(&shard).is_none_or(|wanted| covered >= *wanted) {
             checkpoints.wanted.remove(&shard);
             return;
         }
+        if is_unchanged && !is_forced {
+            // The last one covers the moment as soon as the quorum has confirmed that nothing was written up to it.
+            return;
+        }
         let Some(tablet) = replica.tablet.clone() else { return };
-        checkpoints.runs.insert(shard, Run { attempt, covers_ms: now_ms, machine: None, proposal: None });
+        checkpoints.runs.insert(shard, Run { attempt, is_resumed: false, covers_ms: now_ms, machine: None, proposal: None });
         let source = source(self.stores.identity.store, replica);
         let files = agreed.filter(|document| document.source == source).map(|document| document.files).unwrap_or_default();
         let known = files.into_iter().map(|file| LocalFile { name: file.name, size: file.size, crc32: file.crc32 }).collect();
@@ -246,8 +264,11 @@ impl<T> Host<T> {
     fn checkpoint_written(&mut self, shard: ShardId, document: &CheckpointDocument) {
         let Some(tier) = &mut self.tier else { return };
         let Some(open) = &mut tier.open else { return };
-        let covers_ms = open.checkpoints.runs.get(&shard).map_or(0, |run| run.covers_ms);
-        open.checkpoints.written.insert(shard, (document.number, covers_ms));
+        let Some(run) = open.checkpoints.runs.get(&shard) else { return };
+        if !run.is_resumed {
+            open.checkpoints.forced.remove(&shard);
+        }
+        open.checkpoints.written.insert(shard, (document.number, run.covers_ms));
         tier.tell(ArchiveEvent::Checkpointed { shard, at: document.at });
         self.end_checkpoint(shard, true);
     }
@@ -271,6 +292,7 @@ impl<T> Host<T> {
         if let Some(open) = self.open() {
             open.checkpoints.written.remove(&shard);
             open.checkpoints.wanted.remove(&shard);
+            open.checkpoints.forced.remove(&shard);
         }
     }
 

@@ -264,7 +264,7 @@ impl<T> Host<T> {
                     }
                 }
                 ArchiveEffect::Archived { shard, position, .. } => self.note_archived(shard, position),
-                ArchiveEffect::NeedCheckpoint { shard, .. } => self.want_checkpoint(shard, now_ms),
+                ArchiveEffect::NeedCheckpoint { shard, .. } => self.force_checkpoint(shard),
                 ArchiveEffect::Released { shard, index } => {
                     if let Some(replica) = self.replicas.get_mut(&shard) {
                         replica.released = replica.released.max(index);
