@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= $(STRATA_CACHE)/target
 export STRATA_CACHE CARGO_TARGET_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build fmt lint test demo demo-down
+.PHONY: help deps build fmt lint test demo demo-down bench
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -34,3 +34,9 @@ demo: ## A cluster on a real Kubernetes on this machine, that outlives everythin
 demo-down: ## End what `make demo` left running, and leave nothing of it
 	e2e/lab/lab down demo
 	rm -rf "$(STRATA_CACHE)/demo"
+
+bench: ## Ratios to etcd and redis-server, in turn on one disk; `BENCH="--help"` lists rows and settings
+	@e2e/suite --deps
+	e2e/lab/lab build kube
+	cargo build --locked --workspace --bins
+	@ulimit -n "$$(ulimit -Hn)"; exec "$(CARGO_TARGET_DIR)/debug/strata-bench" --etcd "$$(e2e/lab/lab bin)/etcd" $(BENCH)

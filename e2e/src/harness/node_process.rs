@@ -49,11 +49,22 @@ pub struct Settings {
     pub connections: usize,
     /// Where the node archives to; none for nowhere.
     pub archive: Option<ArchiveSettings>,
+    /// What all tablets together may cache of their files, in bytes.
+    pub block_cache_bytes: u64,
+    /// What all tablets together may hold unflushed, in bytes.
+    pub write_buffer_bytes: u64,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { log_bytes: 64 << 20, tick_millis: 50, connections: 1_000, archive: None }
+        Settings {
+            log_bytes: 64 << 20,
+            tick_millis: 50,
+            connections: 1_000,
+            archive: None,
+            block_cache_bytes: 16 << 20,
+            write_buffer_bytes: 16 << 20,
+        }
     }
 }
 
@@ -142,8 +153,8 @@ impl NodeProcess {
             identity.key,
             settings.connections,
             settings.log_bytes,
-            16 << 20,
-            16 << 20,
+            settings.block_cache_bytes,
+            settings.write_buffer_bytes,
             16 << 20,
             settings.tick_millis,
             data = directory.join("data"),
@@ -175,6 +186,11 @@ impl NodeProcess {
     /// Thaws the process.
     pub fn thaw(&self) -> Result<(), Failure> {
         self.signal(Signal::CONT)
+    }
+
+    /// The process, if it was started and not killed.
+    pub fn id(&self) -> Option<u32> {
+        self.ward.as_ref().map(Ward::id)
     }
 
     /// Whether it was started and not killed.

@@ -117,6 +117,11 @@ impl ProcessCluster {
         self.identity.incarnation
     }
 
+    /// The processes that run.
+    pub fn processes(&self) -> Vec<u32> {
+        self.nodes.iter().filter_map(NodeProcess::id).collect()
+    }
+
     /// The node's ports.
     pub fn ports(&self, index: usize) -> NodePorts {
         self.nodes[index].ports()

@@ -15,11 +15,21 @@ use std::{
 /// How long it may take to serve.
 const START_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A server that keeps everything in memory, and serves all slots as a Redis Cluster of one node.
+/// A server that serves all slots as a Redis Cluster of one node.
 pub struct RedisServer {
     folder: PathBuf,
     port: u16,
+    keeping: Keeping,
     ward: Ward,
+}
+
+/// What a server keeps on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nothing.
+    Nothing,
+    /// Every write, before it is acknowledged; its file is never rewritten, which would cost the server's time.
+    EveryWrite,
 }
 
 impl RedisServer {
@@ -31,7 +41,12 @@ impl RedisServer {
 
     /// Starts a server, and waits until it serves.
     pub async fn start(folder: &Path, port: u16) -> Result<RedisServer, Failure> {
-        let server = RedisServer { folder: folder.to_owned(), port, ward: launch(folder, port)? };
+        RedisServer::start_keeping(folder, port, Keeping::Nothing).await
+    }
+
+    /// Starts a server that keeps what it is told to keep, and waits until it serves.
+    pub async fn start_keeping(folder: &Path, port: u16, keeping: Keeping) -> Result<RedisServer, Failure> {
+        let server = RedisServer { folder: folder.to_owned(), port, keeping, ward: launch(folder, port, keeping)? };
         server.until_serving().await?;
         Ok(server)
     }
@@ -40,8 +55,13 @@ impl RedisServer {
     pub async fn restart(&mut self) -> Result<(), Failure> {
         self.ward.signal(rustix::process::Signal::KILL)?;
         wait::until(START_DEADLINE, "redis-server has ended", async || self.ward.ended().ok_or_else(|| "it runs".to_owned())).await?;
-        self.ward = launch(&self.folder, self.port)?;
+        self.ward = launch(&self.folder, self.port, self.keeping)?;
         self.until_serving().await
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.ward.id()
     }
 
     /// Its one port, which serves plain clients and those of Redis Cluster alike.
@@ -64,7 +84,7 @@ impl RedisServer {
     }
 }
 
-fn launch(folder: &Path, port: u16) -> Result<Ward, Failure> {
+fn launch(folder: &Path, port: u16, keeping: Keeping) -> Result<Ward, Failure> {
     let port = port.to_string();
     let folder_text = folder.display().to_string();
     let arguments = [
@@ -81,5 +101,10 @@ fn launch(folder: &Path, port: u16) -> Result<Ward, Failure> {
         "--cluster-config-file",
         "nodes.conf",
     ];
+    let keeping: &[&str] = match keeping {
+        Keeping::Nothing => &[],
+        Keeping::EveryWrite => &["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"],
+    };
+    let arguments = arguments.iter().chain(keeping);
     Ward::start(Path::new("redis-server"), arguments, &folder.join("redis-server.log"))
 }
