@@ -97,7 +97,8 @@ pub struct Host<T> {
     tick: u64,
     draws: fastrand::Rng,
 
-    replicas: BTreeMap<ShardId, Replica<T>>,
+    /// Boxed: a replica is taken out and put back in every turn, and is too large to be copied for that.
+    replicas: BTreeMap<ShardId, Box<Replica<T>>>,
     gone: BTreeMap<ShardId, PeerId>,
     /// The last generation of tablets that were removed in this life, and whose files may still be there.
     generations_gone: BTreeMap<ShardId, u64>,
@@ -280,15 +281,13 @@ impl<T> Host<T> {
         self.after_write = waiting;
         let due: Vec<(u64, Effect<T>)> = due;
         self.effects.extend(due.into_iter().map(|(_, effect)| effect));
-        let shards: Vec<ShardId> = self.replicas.keys().copied().collect();
-        for shard in shards {
+        let waits = |replica: &Replica<T>| !replica.in_flight.is_empty() || !replica.queue.is_empty();
+        let waiting: Vec<ShardId> = self.replicas.values().filter(|replica| waits(replica)).map(|replica| replica.shard).collect();
+        for shard in waiting {
             let Some(mut replica) = self.replicas.remove(&shard) else { continue };
-            let had = !replica.in_flight.is_empty();
             self.release_in_flight(&mut replica);
-            if had || !replica.queue.is_empty() {
-                self.touched.push(shard);
-            }
             self.replicas.insert(shard, replica);
+            self.touch(shard);
         }
     }
 

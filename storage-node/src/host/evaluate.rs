@@ -26,13 +26,12 @@ impl<T> Host<T> {
     pub(super) fn on_command(&mut self, command: Command<T>) {
         let shard = command.shard;
         let deadline_ms = self.now.monotonic_ms + limits::COMMAND_DEADLINE_MILLIS;
-        let hint = self.hint(shard);
-        let Some(replica) = self.replicas.get_mut(&shard) else { return self.refuse(command.token, NotDone::NotLeader(hint)) };
+        let Some(replica) = self.replicas.get_mut(&shard).filter(|replica| replica.stopped.is_some() || replica.group.is_leader()) else {
+            let hint = self.hint(shard);
+            return self.refuse(command.token, NotDone::NotLeader(hint));
+        };
         if replica.stopped.is_some() {
             return self.refuse(command.token, NotDone::Stopped);
-        }
-        if !replica.group.is_leader() {
-            return self.refuse(command.token, NotDone::NotLeader(hint));
         }
         if replica.queue_bytes > limits::QUEUE_BYTES_MAX || replica.queue.len() + replica.readings.len() >= limits::QUEUE_COMMANDS_MAX {
             return self.refuse(command.token, NotDone::Busy);

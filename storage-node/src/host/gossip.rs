@@ -63,7 +63,7 @@ impl<T> Host<T> {
         }
         let (settings, log) = (self.raft_settings(), self.log_reader(shard));
         let group = RaftGroup::new(settings, Start::awaiting_snapshot(peer), log).expect("a member without state is consistent");
-        self.replicas.insert(shard, Replica::new(shard, group));
+        self.replicas.insert(shard, Box::new(Replica::new(shard, group)));
     }
 
     fn on_gone(&mut self, shard: ShardId, peer: PeerId, epoch: Epoch) {
@@ -90,7 +90,14 @@ impl<T> Host<T> {
     }
 
     /// Notes what this replica knows of its shard's leader.
-    pub(super) fn learn_own_route(&mut self, replica: &Replica<T>) {
+    pub(super) fn learn_own_route(&mut self, replica: &mut Replica<T>) {
+        let Some(epoch) = replica.descriptor.as_ref().map(|descriptor| descriptor.epoch) else { return };
+        // Looked at in every turn, and almost never news. What others tell meanwhile is newer than this, or agrees with it.
+        let standing = Some((epoch, replica.group.term(), self.leader_store(replica)));
+        if replica.routed == standing {
+            return;
+        }
+        replica.routed = standing;
         if let Some(route) = self.route_of(replica) {
             self.routes_changed |= self.routes.learn(&route);
         }

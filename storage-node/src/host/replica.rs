@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
-use strata_base::{Hlc, PeerId, ShardId, StoreId};
+use strata_base::{Epoch, Hlc, PeerId, ShardId, StoreId};
 use strata_engine::{tablet::Tablet, tier::archive::Position};
 use strata_kv::{Overlay, Reply, Round};
 use strata_raft_group::{HardState, Message, Place, RaftGroup};
@@ -159,6 +159,8 @@ pub(super) struct Replica<T> {
     pub(super) closed: Hlc,
     /// The last entry applied that holds commands; too late rather than too early.
     pub(super) last_write: u64,
+    /// Epoch, term and leader as the routes of this node know them from this replica.
+    pub(super) routed: Option<(Epoch, u64, Option<StoreId>)>,
     /// The documents that the shard agreed on last.
     pub(super) agreed: BTreeMap<AgreementKind, Agreed>,
 }
@@ -201,6 +203,7 @@ impl<T> Replica<T> {
             closing: None,
             closed: Hlc::ZERO,
             last_write: 0,
+            routed: None,
             agreed: BTreeMap::new(),
         }
     }

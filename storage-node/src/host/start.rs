@@ -26,8 +26,8 @@ impl<T> Host<T> {
                     self.stores.tablets.forget_after(shard, generation)?;
                     let mut replica = self.open_replica(shard, peer, generation, (truncated_index, truncated_term))?;
                     replica.archived = Position { index: archived_index, hlc: archived_hlc };
-                    self.learn_own_route(&replica);
-                    self.replicas.insert(shard, replica);
+                    self.learn_own_route(&mut replica);
+                    self.replicas.insert(shard, Box::new(replica));
                 }
             }
         }

@@ -430,7 +430,7 @@ impl<T> Host<T> {
             let descriptor = replica.descriptor.as_ref();
             descriptor.is_some_and(|descriptor| descriptor.table == TableId(0) && descriptor.slots.contains(0))
         };
-        let first = self.replicas.values().find(is_first)?;
+        let first = self.replicas.values().map(|replica| &**replica).find(is_first)?;
         leads(first).then_some(first.shard)
     }
 
