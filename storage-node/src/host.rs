@@ -55,7 +55,7 @@ mod tier;
 pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage};
 pub use files::{FilesDone, FilesWork, replay, seal};
 pub use order::FIRST_GENERATION;
-use replica::Replica;
+use replica::{BarrierRound, Replica};
 use tier::Tier;
 pub use tier::TierSettings;
 
@@ -122,6 +122,9 @@ pub struct Host<T> {
     /// Effects that wait until an append is durable.
     after_write: Vec<(u64, Effect<T>)>,
     barrier: u64,
+    barrier_round: BarrierRound,
+    /// Turns so far.
+    turns: u64,
     disk: DiskReport,
     effects: Vec<Effect<T>>,
 }
@@ -162,6 +165,8 @@ impl<T> Host<T> {
             outbox: BTreeMap::new(),
             after_write: Vec::new(),
             barrier: 0,
+            barrier_round: BarrierRound::default(),
+            turns: 0,
             disk,
             effects: Vec::new(),
         };
@@ -173,6 +178,7 @@ impl<T> Host<T> {
     /// Takes events, and returns what follows from them.
     pub fn turn(&mut self, now: Moment, events: impl IntoIterator<Item = Event<T>>) -> Vec<Effect<T>> {
         self.now = now;
+        self.turns += 1;
         for event in events {
             self.take(event);
         }
@@ -214,6 +220,7 @@ impl<T> Host<T> {
         loop {
             while self.run_touched() {}
             self.run_tier();
+            self.release_held_reads();
             if self.touched.is_empty() {
                 break;
             }

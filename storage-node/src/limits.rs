@@ -22,6 +22,10 @@ pub const LOG_WRITES_IN_FLIGHT_MAX: usize = 2;
 /// Entries kept in the log behind the applied index for members that lag a little, while the log is within its budget.
 pub const LOG_ENTRIES_KEPT: u64 = 4_096;
 
+/// How long reads wait for the read barriers of other shards, so that their own travel in the same messages, in milliseconds: far above a round
+/// trip in health, far below what a client notices of a shard that has lost its quorum.
+pub const BARRIER_ROUND_MILLIS_MAX: u64 = 10;
+
 /// Ticks between two looks at the sizes of log and tablets.
 pub const MAINTENANCE_TICKS: u64 = 20;
 
@@ -46,11 +50,14 @@ pub const CLOCK_SKEW_MILLIS_MAX: i64 = 500;
 /// The longest eviction of leaders that an order may ask for, in milliseconds: a dead operator must not keep a node idle.
 pub const EVICTION_MILLIS_MAX: u64 = 600_000;
 
-/// Events that wait for a host loop; above it their senders wait.
+/// Events that wait for a host loop; above it their senders wait. One event holds at most what one connection pipelines.
 pub const EVENTS_MAX: usize = 16_384;
 
 /// Messages that wait for one other node, in number; above it the oldest kind of trouble is simulated: they are lost.
 pub const PEER_MESSAGES_MAX: usize = 8_192;
+
+/// Commands that a host loop takes in one turn before it looks at its clock again.
+pub const COMMANDS_PER_TURN: usize = 4_096;
 
 /// Requests of one connection that are evaluated at the same time; further ones stay in its socket.
 pub const PIPELINE_MAX: usize = 1_024;

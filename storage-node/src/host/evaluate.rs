@@ -235,20 +235,38 @@ impl<T> Host<T> {
         }
     }
 
-    /// Asks for one barrier for all reads that came since the last.
+    /// Asks for one barrier for all reads that came since the last, together with the other shards that wait for one.
     pub(super) fn raise_barrier(&mut self, replica: &mut Replica<T>) {
-        let is_under_way = replica.barriers.iter().any(|barrier| barrier.granted.is_none());
-        if replica.readings.is_empty() || is_under_way || !replica.is_serving() {
+        if replica.readings.is_empty() || replica.has_barrier_under_way() || !replica.is_serving() {
             return;
+        }
+        if !self.barrier_round.takes_members(self.turns) {
+            return self.barrier_round.held.push(replica.shard);
         }
         self.barrier += 1;
         match replica.group.read_barrier(self.barrier) {
             Ok(()) => {
                 let readings = std::mem::take(&mut replica.readings);
                 replica.barriers.push_back(Barrier { number: self.barrier, granted: None, readings });
+                self.barrier_round.join(replica.shard, self.turns, self.now.monotonic_ms);
             }
             // A transfer or a term too new: the next turn tries again, the deadline ends it.
             Err(Refusal::TooNew | Refusal::Dropped | Refusal::ChangeRefused | Refusal::NotLeader) => {}
+        }
+    }
+
+    /// Lets shards ask for their barriers once those of the last round were granted, or have taken too long to wait for.
+    pub(super) fn release_held_reads(&mut self) {
+        if self.barrier_round.held.is_empty() {
+            return;
+        }
+        let replicas = &self.replicas;
+        self.barrier_round.members.retain(|shard| replicas.get(shard).is_some_and(|replica| replica.has_barrier_under_way()));
+        if self.now.monotonic_ms >= self.barrier_round.begun_ms + limits::BARRIER_ROUND_MILLIS_MAX {
+            self.barrier_round.members.clear();
+        }
+        if self.barrier_round.members.is_empty() {
+            self.touched.append(&mut self.barrier_round.held);
         }
     }
 

@@ -61,6 +61,34 @@ pub(super) struct Barrier<T> {
     pub(super) readings: Vec<Reading<T>>,
 }
 
+/// Barriers that the shards of this node asked for in one turn: their messages, and the answers to them, travel together. While they are under
+/// way, the reads of all shards gather for the next round.
+#[derive(Debug, Default)]
+pub(super) struct BarrierRound {
+    /// Shards whose barrier is not known to be granted.
+    pub(super) members: Vec<ShardId>,
+    /// Shards with reads that wait for the next round.
+    pub(super) held: Vec<ShardId>,
+    /// When it began.
+    pub(super) begun_ms: u64,
+    turn: u64,
+}
+
+impl BarrierRound {
+    /// Whether a shard may join in this turn, or begin the next round.
+    pub(super) fn takes_members(&self, turn: u64) -> bool {
+        self.members.is_empty() || self.turn == turn
+    }
+
+    /// A barrier of this shard is under way.
+    pub(super) fn join(&mut self, shard: ShardId, turn: u64, now_ms: u64) {
+        if self.members.is_empty() {
+            (self.turn, self.begun_ms) = (turn, now_ms);
+        }
+        self.members.push(shard);
+    }
+}
+
 /// A ready that waits for the disk.
 pub(super) struct InFlight {
     pub(super) ready: u64,
@@ -214,6 +242,11 @@ impl<T> Replica<T> {
         let (archived_index, archived_hlc) = (self.archived.index, self.archived.hlc);
         let (peer, generation) = (self.group.peer(), self.generation);
         ReplicaRecord::Here { peer, generation, truncated_index, truncated_term, archived_index, archived_hlc }
+    }
+
+    /// Whether it waits for a barrier that it asked for.
+    pub(super) fn has_barrier_under_way(&self) -> bool {
+        self.barriers.iter().any(|barrier| barrier.granted.is_none())
     }
 
     /// Whether it leads and serves.

@@ -1,10 +1,11 @@
 //! One client connection: requests in, replies out in their order.
 
 use super::{
+    driver::Token,
     node::NodeView,
     router::{Begun, Router},
 };
-use crate::limits;
+use crate::{host::Command, limits};
 use bytes::{Buf, BytesMut};
 use std::{sync::Arc, time::Duration};
 use strata_base::ShardId;
@@ -27,6 +28,16 @@ const READ_BYTES: usize = 64 << 10;
 enum Waiting {
     Known(Reply),
     Begun(Call, Begun),
+}
+
+/// What a connection has read and not yet answered.
+#[derive(Default)]
+struct Pipeline {
+    waiting: Vec<Waiting>,
+    /// Commands that the host does not have yet: one wake for all of them. They reach it before anything is waited for.
+    begun: Vec<Command<Token>>,
+    /// Shards that have an unanswered command of this connection in their queue: a read must not pass it.
+    queued: Vec<ShardId>,
 }
 
 /// Serves a connection until the client leaves or breaks the protocol.
@@ -67,11 +78,9 @@ impl Connection {
 
     /// Serves the whole requests in `input`, up to a bound; whether all of them were.
     async fn serve_batch(&mut self, reader: &mut RequestReader, input: &mut BytesMut, output: &mut BytesMut) -> bool {
-        let mut waiting: Vec<Waiting> = Vec::new();
-        // Shards that have an unanswered command of this connection in their queue: a read must not pass it.
-        let mut queued: Vec<ShardId> = Vec::new();
+        let mut pipeline = Pipeline::default();
         let mut is_drained = false;
-        while waiting.len() < limits::PIPELINE_MAX && !self.session.is_closing {
+        while pipeline.waiting.len() < limits::PIPELINE_MAX && !self.session.is_closing {
             reader.restrict(!self.session.is_authenticated);
             let arguments = match reader.next(input) {
                 Ok(Some(arguments)) => arguments,
@@ -80,7 +89,7 @@ impl Connection {
                     break;
                 }
                 Err(error) => {
-                    waiting.push(Waiting::Known(error.reply()));
+                    pipeline.waiting.push(Waiting::Known(error.reply()));
                     self.session.is_closing = true;
                     input.advance(input.len());
                     break;
@@ -92,46 +101,48 @@ impl Connection {
             let call = match command::parse(arguments).and_then(|call| self.session.admit(&call).map(|()| call)) {
                 Ok(call) => call,
                 Err(error) => {
-                    waiting.push(Waiting::Known(Reply::Error(error)));
+                    pipeline.waiting.push(Waiting::Known(Reply::Error(error)));
                     continue;
                 }
             };
             if let Run::Connection(_) = call.spec.run {
                 // It may change how replies look: those before it go out first.
-                self.answer(&mut waiting, output).await;
-                queued.clear();
+                self.answer(&mut pipeline, output).await;
                 let reply = call.answer(&mut self.session, &*self.node);
                 self.put(&reply, output);
-            } else if let Some(begun) = self.begin(&call, &mut queued) {
-                waiting.push(Waiting::Begun(call, begun));
+            } else if let Some(begun) = self.begin(&call, &mut pipeline) {
+                pipeline.waiting.push(Waiting::Begun(call, begun));
             } else {
                 // Several shards or other nodes: their order with what is under way is kept by waiting for that first.
-                self.answer(&mut waiting, output).await;
-                queued.clear();
+                self.answer(&mut pipeline, output).await;
                 let reply = self.router.route(self.session.port, call).await;
-                waiting.push(Waiting::Known(reply));
+                pipeline.waiting.push(Waiting::Known(reply));
             }
         }
-        self.answer(&mut waiting, output).await;
+        self.answer(&mut pipeline, output).await;
         is_drained
     }
 
-    fn begin(&self, call: &Call, queued: &mut Vec<ShardId>) -> Option<Begun> {
-        let begun = self.router.begin(call, |shard| !call.spec.is_write() && !queued.contains(&shard))?;
+    fn begin(&self, call: &Call, pipeline: &mut Pipeline) -> Option<Begun> {
+        let Pipeline { begun, queued, .. } = pipeline;
+        let begun = self.router.begin(call, begun, |shard| !call.spec.is_write() && !queued.contains(&shard))?;
         if call.spec.is_write() && !queued.contains(&begun.shard()) {
             queued.push(begun.shard());
         }
         Some(begun)
     }
 
-    async fn answer(&mut self, waiting: &mut Vec<Waiting>, output: &mut BytesMut) {
-        for waiting in waiting.drain(..) {
+    /// Answers everything that was read, in its order; nothing is in a queue then.
+    async fn answer(&mut self, pipeline: &mut Pipeline, output: &mut BytesMut) {
+        self.router.submit(&mut pipeline.begun);
+        for waiting in pipeline.waiting.drain(..) {
             let reply = match waiting {
                 Waiting::Known(reply) => reply,
                 Waiting::Begun(call, begun) => self.router.finish(self.session.port, call, begun).await,
             };
             put(&mut self.session, &self.node, &reply, output);
         }
+        pipeline.queued.clear();
     }
 
     fn put(&mut self, reply: &Reply, output: &mut BytesMut) {

@@ -207,9 +207,13 @@ impl Looper {
                     Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
-            while batch.len() < Self::EVENTS_PER_TURN {
+            let mut commands = 0;
+            while batch.len() < Self::EVENTS_PER_TURN && commands < limits::COMMANDS_PER_TURN {
                 match events.try_recv() {
-                    Ok(input) => self.take(input, &mut batch),
+                    Ok(input) => {
+                        commands += if let Input::Event(Event::Commands(more)) = &input { more.len() } else { 0 };
+                        self.take(input, &mut batch);
+                    }
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
                 }
             }

@@ -6,7 +6,7 @@
 use super::{
     deadline,
     driver::{HostHandle, Token},
-    peer_client::{CONNECT, offer_command},
+    peer_client::{CONNECT, offer_commands},
     proto::{ForwardReply, ForwardRequest, peer_client::PeerClient},
     wire,
 };
@@ -158,7 +158,7 @@ fn submit(host: &HostHandle, request: ForwardRequest) -> oneshot::Receiver<Outco
         Err(error) => Outcome::Reply(strata_kv::Reply::Error(error)),
         Ok(call) => {
             let (shard, is_beside_queue) = (ShardId(request.shard), request.is_beside_queue);
-            offer_command(host, Command { shard, call, is_beside_queue, token });
+            offer_commands(host, vec![Command { shard, call, is_beside_queue, token }]);
             return outcome;
         }
     };

@@ -176,9 +176,9 @@ async fn deliver(peers: Peers, to: StoreId, mut client: PeerClient<Channel>, mut
     }
 }
 
-/// A command for the host of this node; where its queue is full, the command had no effect.
-pub fn offer_command(host: &HostHandle, command: crate::host::Command<Token>) {
-    if let Err(Input::Event(Event::Commands(commands))) = host.offer(Input::Event(Event::Commands(vec![command]))) {
+/// Commands for the host of this node, in their order; where its queue is full, they had no effect.
+pub fn offer_commands(host: &HostHandle, commands: Vec<crate::host::Command<Token>>) {
+    if let Err(Input::Event(Event::Commands(commands))) = host.offer(Input::Event(Event::Commands(commands))) {
         for command in commands {
             let _ = command.token.send(Outcome::NotDone(NotDone::Busy));
         }

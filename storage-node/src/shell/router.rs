@@ -7,7 +7,7 @@ use super::{
     deadline,
     driver::{HostHandle, Token},
     forward::ForwardJob,
-    peer_client::{Peers, offer_command},
+    peer_client::{Peers, offer_commands},
 };
 use crate::{
     host::{Command, NotDone, Outcome},
@@ -72,8 +72,9 @@ impl Router {
         self.host.routes.borrow().clone()
     }
 
-    /// The short way, for most calls: one shard, led by this node. The command is with the host when this returns, in the order of calls.
-    pub fn begin(&self, call: &Call, is_beside_queue: impl Fn(ShardId) -> bool) -> Option<Begun> {
+    /// The short way, for most calls: one shard, led by this node. The command is added to `batch`, which is to be submitted before anything
+    /// is waited for.
+    pub fn begin(&self, call: &Call, batch: &mut Vec<Command<Token>>, is_beside_queue: impl Fn(ShardId) -> bool) -> Option<Begun> {
         let Run::Keyed { .. } = call.spec.run else { return None };
         let slot = call.slot().ok()??;
         let routes = self.host.routes.borrow();
@@ -81,8 +82,15 @@ impl Router {
         let target = Target { shard: route.shard, slot };
         drop(routes);
         let (token, outcome) = oneshot::channel();
-        self.give(&target, call.clone(), is_beside_queue(target.shard), token);
+        batch.push(Command { shard: target.shard, call: call.clone(), is_beside_queue: is_beside_queue(target.shard), token });
         Some(Begun { outcome, target, deadline: command_deadline() })
+    }
+
+    /// Gives what was begun to the host, in the order of calls.
+    pub fn submit(&self, batch: &mut Vec<Command<Token>>) {
+        if !batch.is_empty() {
+            offer_commands(&self.host, std::mem::take(batch));
+        }
     }
 
     /// Ends what was begun; what had no effect goes the long way.
@@ -228,7 +236,7 @@ impl Router {
     async fn try_once(&self, call: &Call, target: &Target, leader: StoreId) -> Outcome {
         let (token, outcome) = oneshot::channel();
         if leader == self.host.store {
-            self.give(target, call.clone(), false, token);
+            offer_commands(&self.host, vec![Command { shard: target.shard, call: call.clone(), is_beside_queue: false, token }]);
         } else {
             let is_write = call.spec.is_write();
             let arguments = call.arguments.clone();
@@ -236,10 +244,6 @@ impl Router {
             self.peers.forward(leader, ForwardJob { shard: target.shard, arguments, is_write, is_beside_queue: !is_write, token });
         }
         outcome.await.unwrap_or(Outcome::Unknown("the node is stopping"))
-    }
-
-    fn give(&self, target: &Target, call: Call, is_beside_queue: bool, token: Token) {
-        offer_command(&self.host, Command { shard: target.shard, call, is_beside_queue, token });
     }
 
     async fn await_route<R>(&self, deadline: Instant, find: impl Fn(&RouteTable) -> Option<R>) -> Option<R> {
