@@ -52,7 +52,7 @@ mod snapshot;
 mod start;
 mod tier;
 
-pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage};
+pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, Wants};
 pub use files::{FilesDone, FilesWork, replay, seal};
 pub use order::FIRST_GENERATION;
 use replica::{BarrierRound, Replica};
@@ -184,6 +184,12 @@ impl<T> Host<T> {
         }
         self.settle();
         std::mem::take(&mut self.effects)
+    }
+
+    /// What would be begun at once if it came now: the rest is queued or held until what is under way has ended.
+    pub fn wants(&self) -> Wants {
+        let is_log_busy = self.log_writes - self.log_writes_done >= limits::LOG_WRITES_IN_FLIGHT_MAX as u64;
+        Wants { reads: self.barrier_round.members.is_empty(), writes: !is_log_busy }
     }
 
     /// Milliseconds since the Unix epoch, in the time of the cluster.

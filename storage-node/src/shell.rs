@@ -7,6 +7,7 @@ pub mod deadline;
 pub mod driver;
 pub mod files;
 pub mod forward;
+pub mod inbox;
 pub mod node;
 pub mod objects;
 pub mod peer_client;

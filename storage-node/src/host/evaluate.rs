@@ -121,8 +121,7 @@ impl<T> Host<T> {
     /// Whether a round may begin now.
     fn may_evaluate(&self, replica: &Replica<T>) -> bool {
         let is_held = replica.transfer.is_some() || replica.must_drain || replica.overlay.bytes() > limits::OVERLAY_BYTES_MAX;
-        let disk_is_busy = self.log_writes - self.log_writes_done >= limits::LOG_WRITES_IN_FLIGHT_MAX as u64;
-        replica.is_serving() && self.is_time_known && !is_held && !disk_is_busy
+        replica.is_serving() && self.is_time_known && !is_held && self.wants().writes
     }
 
     /// Removes keys whose time has come, as a round of its own; whether more are due than one round takes.
@@ -257,8 +256,8 @@ impl<T> Host<T> {
 
     /// Lets shards ask for their barriers once those of the last round were granted, or have taken too long to wait for.
     pub(super) fn release_held_reads(&mut self) {
-        if self.barrier_round.held.is_empty() {
-            return;
+        if self.barrier_round.members.is_empty() {
+            return self.touched.append(&mut self.barrier_round.held);
         }
         let replicas = &self.replicas;
         self.barrier_round.members.retain(|shard| replicas.get(shard).is_some_and(|replica| replica.has_barrier_under_way()));

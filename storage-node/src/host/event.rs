@@ -28,6 +28,20 @@ pub struct Command<T> {
     pub token: T,
 }
 
+/// What is worth waking the host for, beside what is urgent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wants {
+    /// Whether reads beside the queue would be begun at once.
+    pub reads: bool,
+    /// Whether queued commands would be evaluated at once.
+    pub writes: bool,
+}
+
+impl Wants {
+    /// Everything wakes the host.
+    pub const ALL: Wants = Wants { reads: true, writes: true };
+}
+
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {

@@ -1,15 +1,21 @@
 //! The driver: the threads around a host. One runs its turns, one writes the log, one does the slow work of tablets.
 
-use super::{files::FilesWorker, objects::ObjectStores, peer_client::Peers, snapshot};
+use super::{
+    files::FilesWorker,
+    inbox::{Inbox, Kind},
+    objects::ObjectStores,
+    peer_client::Peers,
+    snapshot,
+};
 use crate::{
     clock::Moment,
-    host::{Effect, Event, FilesWork, Host, HostSettings, Outcome, Stores},
+    host::{Effect, Event, FilesWork, Host, HostSettings, Outcome, Stores, Wants},
     limits,
     routes::RouteTable,
 };
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use crossbeam_channel::{Receiver, Sender};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread::{Builder, JoinHandle},
@@ -37,10 +43,21 @@ pub enum Input {
     Report(oneshot::Sender<Report>),
 }
 
+impl Input {
+    fn kind(&self) -> Kind {
+        let Input::Event(Event::Commands(commands)) = self else { return Kind::Urgent };
+        match commands.iter().filter(|command| command.is_beside_queue).count() {
+            0 => Kind::Writes,
+            reads if reads == commands.len() => Kind::Reads,
+            _ => Kind::Urgent,
+        }
+    }
+}
+
 /// The way to a host.
 #[derive(Clone)]
 pub struct HostHandle {
-    inputs: Sender<Input>,
+    inbox: Arc<Inbox<Input>>,
     /// Who leads what, as far as the host knows.
     pub routes: watch::Receiver<Arc<RouteTable>>,
     /// The store of this node.
@@ -50,13 +67,15 @@ pub struct HostHandle {
 impl HostHandle {
     /// Gives an event to the host; it comes back where the host's queue is full.
     pub fn offer(&self, input: Input) -> Result<(), Input> {
-        self.inputs.try_send(input).map_err(|error| error.into_inner())
+        let kind = input.kind();
+        self.inbox.offer(input, kind)
     }
 
     /// Gives an event to the host from a thread that may wait.
     pub fn give(&self, input: Input) {
         // A host that is gone takes nothing; its process is ending.
-        let _ = self.inputs.send(input);
+        let kind = input.kind();
+        self.inbox.give(input, kind);
     }
 
     /// What the node says of itself; `None` where the host does not answer in time.
@@ -131,9 +150,9 @@ impl Fatal {
 
 /// Starts the threads of a host.
 pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Result<(HostHandle, Vec<JoinHandle<()>>), EngineError> {
-    let (inputs, events) = crossbeam_channel::bounded(limits::EVENTS_MAX);
+    let inbox = Arc::new(Inbox::new(limits::EVENTS_MAX));
     let (publish, routes) = watch::channel(Arc::new(RouteTable::default()));
-    let handle = HostHandle { inputs, routes, store: stores.identity.store };
+    let handle = HostHandle { inbox, routes, store: stores.identity.store };
     let tick = Duration::from_millis(settings.tick_millis);
     let (log, tablets) = (stores.log.clone(), stores.tablets.clone());
     let host = Host::new(settings, stores, around.clock.now())?;
@@ -162,8 +181,9 @@ pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Re
         files: files_sender,
         tickets: BTreeMap::new(),
         next_ticket: 0,
+        taken: VecDeque::new(),
     };
-    spawn("host", Box::new(move || looper.run(&events)));
+    spawn("host", Box::new(move || looper.run()));
     Ok((handle, threads))
 }
 
@@ -178,6 +198,8 @@ struct Looper {
     files: Sender<FilesWork>,
     tickets: BTreeMap<u64, oneshot::Sender<Answer>>,
     next_ticket: u64,
+    /// Out of the inbox, and for the next turns.
+    taken: VecDeque<Input>,
 }
 
 /// Work that takes long.
@@ -191,7 +213,17 @@ impl Looper {
     /// Events that one turn takes at most, so that ticks are never late by much.
     const EVENTS_PER_TURN: usize = 1_024;
 
-    fn run(mut self, events: &Receiver<Input>) {
+    /// The longest wait for what the host wants while something else may be in the inbox.
+    const PATIENCE: Duration = Duration::from_millis(5);
+
+    fn run(mut self) {
+        let reason = self.run_turns();
+        self.handle.inbox.close();
+        self.around.fatal.raise(reason);
+    }
+
+    /// Runs turns until one cannot be performed; why.
+    fn run_turns(&mut self) -> String {
         let mut next_tick = self.around.clock.micros();
         loop {
             let now = self.around.clock.micros();
@@ -200,30 +232,35 @@ impl Looper {
                 batch.push(Event::Tick);
                 // After a pause of the process one tick is due, not all that were missed: elections must not follow from sleep.
                 next_tick = now.max(next_tick) + self.tick.as_micros() as u64;
-            } else {
-                match events.recv_timeout(Duration::from_micros(next_tick - now)) {
-                    Ok(input) => self.take(input, &mut batch),
-                    Err(RecvTimeoutError::Timeout) => continue,
-                    Err(RecvTimeoutError::Disconnected) => return,
-                }
+            }
+            if self.taken.is_empty() {
+                let patience = if batch.is_empty() { Duration::from_micros(next_tick - now) } else { Duration::ZERO };
+                self.taken = self.take_inputs(patience).into();
             }
             let mut commands = 0;
-            while batch.len() < Self::EVENTS_PER_TURN && commands < limits::COMMANDS_PER_TURN {
-                match events.try_recv() {
-                    Ok(input) => {
-                        commands += if let Input::Event(Event::Commands(more)) = &input { more.len() } else { 0 };
-                        self.take(input, &mut batch);
-                    }
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            while batch.len() < Self::EVENTS_PER_TURN
+                && commands < limits::COMMANDS_PER_TURN
+                && let Some(input) = self.taken.pop_front()
+            {
+                commands += if let Input::Event(Event::Commands(more)) = &input { more.len() } else { 0 };
+                self.take(input, &mut batch);
+            }
+            if batch.is_empty() {
+                continue;
             }
             let effects = self.host.turn(self.around.clock.now(), batch);
             for effect in effects {
                 if let Err(reason) = self.perform(effect) {
-                    return self.around.fatal.raise(reason);
+                    return reason;
                 }
             }
         }
+    }
+
+    fn take_inputs(&self, patience: Duration) -> Vec<Input> {
+        let wants = self.host.wants();
+        let patience = if wants == Wants::ALL { patience } else { patience.min(Self::PATIENCE) };
+        self.handle.inbox.take(wants, patience)
     }
 
     fn take(&mut self, input: Input, batch: &mut Vec<Event<Token>>) {
