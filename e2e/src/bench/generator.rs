@@ -113,7 +113,7 @@ impl Ledger {
 
 /// Sets every key once.
 pub async fn fill(routes: &Routes, value_bytes: usize, seed: u64) -> Result<(), Failure> {
-    const BATCH: usize = 64;
+    const BATCH: usize = 512;
     let mut random = fastrand::Rng::with_seed(seed);
     let noise = noise(seed);
     for (node, keys) in routes.nodes() {

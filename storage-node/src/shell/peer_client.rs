@@ -15,13 +15,13 @@ use crate::{
 };
 use std::{
     collections::BTreeMap,
-    future::Future,
+    future::{Future, poll_fn},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use strata_base::StoreId;
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet, time::timeout_at};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
 /// How long a link waits after its connection was lost, before it tries again.
@@ -137,39 +137,41 @@ impl Peers {
     }
 }
 
-/// Delivers messages over one stream, and begins another when it ends.
-async fn deliver(peers: Peers, to: StoreId, mut client: PeerClient<Channel>, mut outgoing: mpsc::Receiver<Vec<PeerMessage>>) {
+/// Messages on their way to one node. They outlive the streams that carry them.
+type Outgoing = Arc<Mutex<mpsc::Receiver<Vec<PeerMessage>>>>;
+
+fn poll_messages(outgoing: &Outgoing, context: &mut Context<'_>) -> Poll<Option<Vec<PeerMessage>>> {
+    let mut outgoing = outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(mut messages) = ready!(outgoing.poll_recv(context)) else { return Poll::Ready(None) };
+    while let Ok(more) = outgoing.try_recv() {
+        messages.extend(more);
+    }
+    Poll::Ready(Some(messages))
+}
+
+/// Delivers messages over one stream, and begins another when it ends. The connection itself takes them from the queue, whatever has gathered at
+/// once: no task between costs another switch.
+async fn deliver(peers: Peers, to: StoreId, mut client: PeerClient<Channel>, outgoing: mpsc::Receiver<Vec<PeerMessage>>) {
+    let outgoing: Outgoing = Arc::new(Mutex::new(outgoing));
     loop {
-        let (stream, envelopes) = mpsc::channel(1_024);
-        let call = client.deliver(ReceiverStream::new(envelopes));
-        tokio::pin!(call);
-        loop {
-            tokio::select! {
-                biased;
-                ended = &mut call => {
-                    if let Err(status) = ended {
-                        tracing::debug!(%to, %status, "the stream of messages ended");
-                    }
-                    break;
-                }
-                messages = outgoing.recv() => {
-                    let Some(mut messages) = messages else { return };
-                    while let Ok(more) = outgoing.try_recv() {
-                        messages.extend(more);
-                    }
-                    let messages = messages.into_iter().map(wire::to_wire).collect();
-                    // A full stream loses messages, as a network does.
-                    let _ = stream.try_send(Envelope { from: peers.inner.own.0, to: to.0, messages });
-                }
-            }
+        let (from, queue) = (peers.inner.own.0, outgoing.clone());
+        let envelopes = futures_util::stream::poll_fn(move |context| {
+            let messages = ready!(poll_messages(&queue, context));
+            Poll::Ready(messages.map(|messages| Envelope { from, to: to.0, messages: messages.into_iter().map(wire::to_wire).collect() }))
+        });
+        match client.deliver(envelopes).await {
+            // The queue has ended, and with it the link.
+            Ok(_) if outgoing.lock().unwrap_or_else(PoisonError::into_inner).is_closed() => return,
+            Ok(_) => {}
+            Err(status) => tracing::debug!(%to, %status, "the stream of messages ended"),
         }
         if let Some(host) = peers.inner.host.get() {
             // A host that is busy learns it from the silence.
             let _ = host.offer(Input::Event(Event::Unreachable(to)));
         }
         let retry_at = deadline::after(RETRY);
-        while let Ok(message) = timeout_at(retry_at, outgoing.recv()).await {
-            if message.is_none() {
+        while let Ok(messages) = timeout_at(retry_at, poll_fn(|context| poll_messages(&outgoing, context))).await {
+            if messages.is_none() {
                 return;
             }
         }
