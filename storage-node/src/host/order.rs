@@ -181,10 +181,6 @@ impl<T> Host<T> {
         self.append(ReplicaBatch { shard, states, ..ReplicaBatch::default() }, true);
         self.write_log();
         self.learn_own_route(&mut replica);
-        if members.first().is_some_and(|first| first.store == own) && self.clock.is_trustworthy(self.now) {
-            // The plan names the expected leader first: nobody waits for a time-out.
-            replica.group.campaign();
-        }
         self.replicas.insert(shard, Box::new(replica));
         self.note_created(shard);
         self.touch(shard);
