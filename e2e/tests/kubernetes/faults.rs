@@ -3,7 +3,10 @@
 use crate::world::World;
 use std::time::Duration;
 use strata_crds::MemberState;
-use strata_e2e::{failure::Failure, harness::kubernetes::cluster::Cluster};
+use strata_e2e::{
+    failure::Failure,
+    harness::{kubernetes::cluster::Cluster, wait},
+};
 
 /// How long the operator may take to notice, and to forget.
 const NOTICE_DEADLINE: Duration = Duration::from_secs(60);
@@ -17,8 +20,13 @@ pub async fn the_leader_pod_is_killed_under_load(world: &mut World) -> Result<()
     for _ in 0..TRIALS {
         load.turn_page();
         load.until_acknowledged(100).await?;
-        let leader = cluster.busiest().await?.pod;
-        world.lab.kill(&[&leader]).await?;
+        cluster.until_whole().await?;
+        // A status may be older than a pod: who leads most by its word may be starting.
+        wait::until(NOTICE_DEADLINE, "the pod that leads most can be killed", async || {
+            let leader = cluster.busiest().await.map_err(|failure| failure.to_string())?.pod;
+            world.lab.kill(&[&leader]).await.map_err(|failure| failure.to_string())
+        })
+        .await?;
         load.until_acknowledged(200).await?;
         cluster.until_whole().await?;
     }
