@@ -4,6 +4,7 @@ use crate::{
     failure::Failure,
     harness::{child::Ward, wait},
     history::History,
+    place::home,
 };
 use std::{
     path::{Path, PathBuf},
@@ -53,7 +54,7 @@ fn program() -> Result<PathBuf, Failure> {
 }
 
 fn build() -> Result<PathBuf, String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("checkers");
+    let source = home().join("checkers");
     let folder = cache()?.join("checkers");
     std::fs::create_dir_all(&folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
     // Built beside and renamed, since another test may be running the present one.

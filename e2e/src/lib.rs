@@ -48,6 +48,7 @@ pub mod demo;
 pub mod failure;
 pub mod harness;
 pub mod history;
+pub mod place;
 pub mod say;
 pub mod scene;
 pub mod workload;

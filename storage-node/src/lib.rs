@@ -5,6 +5,8 @@ pub mod bridge;
 pub mod clock;
 pub mod config;
 pub mod descriptor;
+#[cfg(test)]
+mod formats;
 pub mod host;
 pub mod limits;
 pub mod routes;

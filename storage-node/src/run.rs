@@ -219,7 +219,7 @@ fn tier_settings(config: &Config, archive: &Archive) -> TierSettings {
         local_log_bound_bytes: archive.local_log_bound_bytes,
         when_full: match archive.on_store_down {
             OnStoreDown::KeepThenRefuseWrites => WhenFull::RefuseWrites,
-            OnStoreDown::DropAndRecordGap => WhenFull::DropAndRecordGap,
+            OnStoreDown::KeepThenDrop => WhenFull::DropAndRecordGap,
         },
         checkpoint_interval_ms: Some(config.checkpoint.interval_seconds * 1_000).filter(|interval| *interval > 0),
     }

@@ -1,7 +1,7 @@
 //! One measurement of one side, the medians of several, and the lines that tell of them.
 
 use super::{Ground, generator::Tally, meter, tell};
-use crate::failure::Failure;
+use crate::{failure::Failure, place::home};
 use std::{fmt, process::Command};
 
 /// What one side came to, once.
@@ -142,7 +142,7 @@ pub fn tell_ground(ground: &Ground) -> Result<(), Failure> {
 
 fn commit() -> String {
     let git = |arguments: &[&str]| {
-        let said = Command::new("git").arg("-C").arg(env!("CARGO_MANIFEST_DIR")).args(arguments).output().ok();
+        let said = Command::new("git").arg("-C").arg(home()).args(arguments).output().ok();
         said.filter(|said| said.status.success()).map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned())
     };
     match (git(&["rev-parse", "--short=12", "HEAD"]), git(&["status", "--porcelain"])) {

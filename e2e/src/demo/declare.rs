@@ -5,9 +5,9 @@ use crate::{
     failure::Failure,
     harness::kubernetes::{
         cluster::Cluster,
-        command::repository,
         lab::{ACCESS_KEY, SECRET_KEY},
     },
+    place::repository,
 };
 
 /// An example as it lies in the repository.

@@ -72,9 +72,10 @@ impl Recovery {
         if self.shards.len() < self.count { 0 } else { self.shards.iter().map(|(_, one)| one.recovery_latest_millis).min().unwrap_or(0) }
     }
 
-    /// The largest lag, in milliseconds; none where a shard is silent.
+    /// The largest lag, in milliseconds; none where a shard is silent, or its leader too new to know.
     pub fn lag_millis(&self) -> Option<u64> {
-        if self.shards.len() < self.count { None } else { self.shards.iter().map(|(_, one)| one.lag_millis).max() }
+        let is_known = self.shards.len() == self.count && self.shards.iter().all(|(_, one)| one.recovery_latest_millis > 0);
+        if !is_known { None } else { self.shards.iter().map(|(_, one)| one.lag_millis).max() }
     }
 
     /// How many stretches of log the archive never had.

@@ -1,7 +1,7 @@
 //! A real S3 server, versitygw over a plain folder, that a scenario may stop, freeze and damage.
 
 use super::{child::Ward, wait};
-use crate::failure::Failure;
+use crate::{failure::Failure, place::home};
 use rustix::process::Signal;
 use std::{
     net::Ipv4Addr,
@@ -200,7 +200,7 @@ fn find() -> Result<PathBuf, String> {
     if let Some(found) = named.into_iter().chain(on_path).find(|candidate| candidate.is_file()) {
         return Ok(found);
     }
-    let lab = Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/lab");
+    let lab = home().join("lab/lab");
     let ask = |arguments: &[&str]| {
         let output = Command::new(&lab).args(arguments).output().map_err(|error| format!("cannot run {}: {error}", lab.display()))?;
         let said = String::from_utf8_lossy(if output.status.success() { &output.stdout } else { &output.stderr }).trim().to_owned();

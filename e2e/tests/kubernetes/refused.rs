@@ -2,7 +2,7 @@
 
 use crate::world::World;
 use std::{fs, path::PathBuf};
-use strata_e2e::{failure::Failure, harness::kubernetes::command::repository, say::say};
+use strata_e2e::{failure::Failure, place::repository, say::say};
 
 /// Each file says in its first line with which sentence it is refused: one document at its creation, of two the second as a change of the
 /// first.

@@ -1,9 +1,10 @@
 //! Clients that others wrote, unchanged: redis-cli and redis-py, while nodes come and go. The Rust client is the one of all other scenarios.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 use strata_e2e::{
     failure::Failure,
     harness::process::Options,
+    place::home,
     say::say,
     scene::{Scene, play},
 };
@@ -21,7 +22,7 @@ fn redis_py_works_while_nodes_come_and_go() -> Result<(), Failure> {
     play("redis_py_works_while_nodes_come_and_go", Options::three_nodes(16), async |scene| {
         scene.cluster.bootstrap().await?;
         let (plain, cluster) = doors(scene, 0);
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/redis_py.py");
+        let script = home().join("clients/redis_py.py");
         let script = script.to_string_lossy();
         let arguments: [&str; 4] = [&script, &plain, &cluster, "300"];
         let client = run(python, &arguments);

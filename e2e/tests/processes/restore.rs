@@ -6,7 +6,7 @@ use strata_e2e::{
     failure::Failure,
     harness::{archive::unix_millis, process::Options, s3_proxy::Mode, wait},
     say::say,
-    scene::play_archived,
+    scene::{Scene, play_archived},
     workload::{
         Size,
         client::{Door, RedisClient},
@@ -60,10 +60,7 @@ fn everything_is_lost_in_mid_write() -> Result<(), Failure> {
 #[test]
 fn a_second_loss_during_the_restore_loses_nothing_more() -> Result<(), Failure> {
     play_archived("a_second_loss_during_the_restore_loses_nothing_more", Options::three_nodes(4), async |scene, ground| {
-        scene.cluster.bootstrap_archived().await?;
-        let load = scene.load(Size::default());
-        load.until_acknowledged(800).await?;
-        scene.judge_and_keep(load).await?;
+        found_and_write(scene, 800).await?;
         scene.cluster.until_archived().await?;
 
         // In the middle of fetching.
@@ -90,10 +87,7 @@ fn a_second_loss_during_the_restore_loses_nothing_more() -> Result<(), Failure> 
 #[test]
 fn a_restore_that_is_interrupted_goes_on() -> Result<(), Failure> {
     play_archived("a_restore_that_is_interrupted_goes_on", Options::three_nodes(4), async |scene, ground| {
-        scene.cluster.bootstrap_archived().await?;
-        let load = scene.load(Size::default());
-        load.until_acknowledged(800).await?;
-        scene.judge_and_keep(load).await?;
+        found_and_write(scene, 800).await?;
         scene.cluster.checkpoint_all().await?;
         scene.cluster.until_archived().await?;
         scene.cluster.lose_everything().await?;
@@ -116,10 +110,7 @@ fn a_restore_that_is_interrupted_goes_on() -> Result<(), Failure> {
 #[test]
 fn a_damaged_object_fails_the_restore_by_name_and_shows_nothing() -> Result<(), Failure> {
     play_archived("a_damaged_object_fails_the_restore_by_name_and_shows_nothing", Options::three_nodes(4), async |scene, ground| {
-        scene.cluster.bootstrap_archived().await?;
-        let load = scene.load(Size::default());
-        load.until_acknowledged(800).await?;
-        scene.judge_and_keep(load).await?;
+        found_and_write(scene, 800).await?;
         scene.cluster.checkpoint_all().await?;
         scene.cluster.until_archived().await?;
         scene.cluster.lose_everything().await?;
@@ -154,10 +145,7 @@ fn a_damaged_object_fails_the_restore_by_name_and_shows_nothing() -> Result<(), 
 #[test]
 fn a_moment_before_a_flushall_is_restored() -> Result<(), Failure> {
     play_archived("a_moment_before_a_flushall_is_restored", Options::three_nodes(4), async |scene, _ground| {
-        scene.cluster.bootstrap_archived().await?;
-        let load = scene.load(Size::default());
-        load.until_acknowledged(800).await?;
-        scene.judge_and_keep(load).await?;
+        found_and_write(scene, 800).await?;
         let moment = unix_millis();
         // The nodes share this clock: whatever is written from the next millisecond on is later.
         wait::until(SOON, "the moment has passed", async || if unix_millis() > moment + 1 { Ok(()) } else { Err("not yet".into()) })
@@ -202,10 +190,7 @@ fn a_restore_starts_from_the_checkpoint() -> Result<(), Failure> {
 #[test]
 fn a_path_with_an_owner_is_never_initialised() -> Result<(), Failure> {
     play_archived("a_path_with_an_owner_is_never_initialised", Options::three_nodes(2), async |scene, _ground| {
-        scene.cluster.bootstrap_archived().await?;
-        let load = scene.load(Size::default());
-        load.until_acknowledged(200).await?;
-        scene.judge_and_keep(load).await?;
+        found_and_write(scene, 200).await?;
         scene.cluster.until_archived().await?;
         scene.cluster.lose_everything().await?;
         scene.cluster.join_all().await?;
@@ -219,6 +204,14 @@ fn a_path_with_an_owner_is_never_initialised() -> Result<(), Failure> {
         scene.cluster.restore(Target::Latest).await?;
         scene.judge_kept().await
     })
+}
+
+/// Founds an archived cluster, and keeps what a load wrote for the judgement after a loss.
+async fn found_and_write(scene: &mut Scene, acknowledged: u64) -> Result<(), Failure> {
+    scene.cluster.bootstrap_archived().await?;
+    let load = scene.load(Size::default());
+    load.until_acknowledged(acknowledged).await?;
+    scene.judge_and_keep(load).await
 }
 
 async fn expect(client: &mut RedisClient, command: &redis::Cmd, reply: &Value) -> Result<(), Failure> {

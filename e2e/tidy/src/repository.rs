@@ -81,7 +81,9 @@ impl Repository {
     }
 }
 
-/// The root of the repository, two folders above this crate.
+/// The root of the repository, two folders above this crate. Where it lies is asked at run time: with a target folder that several checkouts
+/// share, the one that this was compiled in may be gone.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the crate lies two folders below the root")
+    let home = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&home).join("../..").canonicalize().expect("the crate lies two folders below the root")
 }

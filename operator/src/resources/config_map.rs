@@ -63,7 +63,7 @@ fn archive(cluster: &KVCluster, store: &KVObjectStoreSpec) -> String {
     let bound = archive.local_log_bound.bytes().map(|bytes| format!("local_log_bound_bytes = {}\n", bytes.max(log))).unwrap_or_default();
     let on_store_down = match archive.on_store_down {
         OnStoreDown::KeepThenRefuseWrites => "KeepThenRefuseWrites",
-        OnStoreDown::KeepThenDrop => "DropAndRecordGap",
+        OnStoreDown::KeepThenDrop => "KeepThenDrop",
     };
     let interval = cluster.spec.checkpoint.interval.millis().map(|millis| millis.div_ceil(1_000).min(30 * 86_400));
     format!(

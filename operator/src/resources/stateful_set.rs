@@ -9,6 +9,7 @@ use crate::names::{
     ANNOTATION_CONFIGURATION, LABEL_ZONE, Names, PORT_API, PORT_CLUSTER, PORT_PEER, PORT_PLAIN, PORT_STATUS, TOPOLOGY_ZONE, fingerprint,
     zones,
 };
+use crate::object_store::{ACCESS_KEY, SECRET_KEY};
 use k8s_openapi::{
     api::{
         apps::v1::{StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec, StatefulSetUpdateStrategy},
@@ -209,7 +210,9 @@ fn volumes(given: Given<'_>) -> Vec<Volume> {
     // A Secret that is missing keeps no pod from serving what its disk holds: the archive says so instead.
     volumes.extend(store.map(|store| {
         let name = Some(store.credentials_secret_ref.name.clone());
-        secret("object-store", SecretVolumeSource { secret_name: name, optional: Some(true), ..SecretVolumeSource::default() })
+        let entry = |key: &str| KeyToPath { key: key.to_owned(), path: key.to_owned(), mode: None };
+        let items = Some([ACCESS_KEY, SECRET_KEY].map(entry).into());
+        secret("object-store", SecretVolumeSource { secret_name: name, optional: Some(true), items, ..SecretVolumeSource::default() })
     }));
     volumes
 }

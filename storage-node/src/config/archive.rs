@@ -39,7 +39,7 @@ pub enum OnStoreDown {
     #[default]
     KeepThenRefuseWrites,
     /// The oldest of it is dropped and the gap is recorded: writes go on, and the next checkpoint closes the gap.
-    DropAndRecordGap,
+    KeepThenDrop,
 }
 
 /// When checkpoints are made.
@@ -157,7 +157,7 @@ mod tests {
             ("STRATA_ARCHIVE_SECRET_ACCESS_KEY_FILE", "/etc/secret"),
             ("STRATA_ARCHIVE_FLUSH_INTERVAL_MILLIS", "10"),
             ("STRATA_ARCHIVE_LOCAL_LOG_BOUND_BYTES", "1073741824"),
-            ("STRATA_ARCHIVE_ON_STORE_DOWN", "DropAndRecordGap"),
+            ("STRATA_ARCHIVE_ON_STORE_DOWN", "KeepThenDrop"),
             ("STRATA_CHECKPOINT_INTERVAL_SECONDS", "0"),
         ];
         let config = parse(NODE, &variables).expect("valid");
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!((archive.endpoint.as_str(), archive.region.as_str()), ("https://s3.example.org", "eu-central-1"));
         assert_eq!((archive.bucket.as_str(), archive.path.as_str()), ("archive", "shop/orders"));
         assert_eq!((archive.flush_interval_millis, archive.local_log_bound_bytes), (10, 1 << 30));
-        assert_eq!(archive.on_store_down, OnStoreDown::DropAndRecordGap);
+        assert_eq!(archive.on_store_down, OnStoreDown::KeepThenDrop);
         assert_eq!(config.checkpoint.interval_seconds, 0);
     }
 

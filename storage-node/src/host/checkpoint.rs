@@ -12,17 +12,21 @@ use super::{
     event::Effect,
     files::{FilesDone, FilesWork},
     replica::Replica,
+    restore::problem_of,
     tier::Machine,
 };
 use crate::{agreement::AgreementKind, descriptor::Applied, limits};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use strata_base::ShardId;
-use strata_engine::tier::{
-    Cut,
-    archive::ArchiveEvent,
-    checkpoint::{Checkpoint, CheckpointEffect, CheckpointEvent, CheckpointRequest, LocalFile},
-    documents::{CheckpointDocument, Document},
+use strata_engine::{
+    objects::ErrorClass,
+    tier::{
+        Cut,
+        archive::ArchiveEvent,
+        checkpoint::{Checkpoint, CheckpointEffect, CheckpointEvent, CheckpointRequest, LocalFile},
+        documents::{CheckpointDocument, Document},
+    },
 };
 use strata_node_api::{Answer, CheckpointReport, Checkpointing, ObjectProblem, RefusalClass, ShardOrigin};
 
@@ -36,8 +40,17 @@ pub(super) struct Checkpoints {
     runs: BTreeMap<ShardId, Run>,
     /// The last one that reads back: its number, and the moment it covers.
     written: BTreeMap<ShardId, (u64, u64)>,
-    /// Not before this moment, in monotonic milliseconds: an attempt failed.
-    retry_ms: BTreeMap<ShardId, u64>,
+    /// Attempts that failed since the last that was written.
+    failed: BTreeMap<ShardId, Failed>,
+}
+
+/// Why there is no checkpoint yet.
+struct Failed {
+    reason: String,
+    since_ms: u64,
+    attempts: u64,
+    /// Not again before this moment, in monotonic milliseconds.
+    retry_ms: u64,
 }
 
 /// A checkpoint under way.
@@ -143,7 +156,9 @@ impl<T> Host<T> {
         let attempt = tier.next_attempt();
         let Some(open) = &mut tier.open else { return };
         let checkpoints = &mut open.checkpoints;
-        if checkpoints.runs.len() >= limits::CHECKPOINTS_MAX || checkpoints.retry_ms.get(&shard).is_some_and(|at| *at > monotonic_ms) {
+        if checkpoints.runs.len() >= limits::CHECKPOINTS_MAX
+            || checkpoints.failed.get(&shard).is_some_and(|failed| failed.retry_ms > monotonic_ms)
+        {
             return;
         }
         let written = checkpoints.written.get(&shard).map(|(number, _)| *number);
@@ -188,7 +203,7 @@ impl<T> Host<T> {
         };
         let (files, applied) = match result {
             Ok(made) => made,
-            Err(_) => return self.end_checkpoint(shard, false),
+            Err(reason) => return self.fail_checkpoint(shard, reason),
         };
         let previous = last_document(replica);
         let source = source(self.stores.identity.store, replica);
@@ -230,7 +245,7 @@ impl<T> Host<T> {
                     self.settle_proposal(shard);
                 }
                 CheckpointEffect::Written(document) => return self.checkpoint_written(shard, &document),
-                CheckpointEffect::Failed(_) => return self.end_checkpoint(shard, false),
+                CheckpointEffect::Failed(reason) => return self.fail_checkpoint(shard, reason),
             }
         }
     }
@@ -248,7 +263,7 @@ impl<T> Host<T> {
                 self.step_checkpoint(shard, attempt, CheckpointEvent::Agreed);
             }
             // An earlier leader's document of this number came first.
-            Some(agreed) if agreed.number >= number => self.end_checkpoint(shard, false),
+            Some(agreed) if agreed.number >= number => self.end_checkpoint(shard),
             _ if proposed_ms.is_none_or(|at| now_ms.saturating_sub(at) >= limits::COMMAND_DEADLINE_MILLIS) => {
                 run.proposal = Some((number, document.clone(), Some(now_ms)));
                 if !self.propose_agreement(shard, AgreementKind::Checkpoint, number, document.clone())
@@ -269,27 +284,32 @@ impl<T> Host<T> {
             open.checkpoints.forced.remove(&shard);
         }
         open.checkpoints.written.insert(shard, (document.number, run.covers_ms));
+        open.checkpoints.failed.remove(&shard);
         tier.tell(ArchiveEvent::Checkpointed { shard, at: document.at });
-        self.end_checkpoint(shard, true);
+        self.end_checkpoint(shard);
     }
 
-    fn end_checkpoint(&mut self, shard: ShardId, is_written: bool) {
-        let retry_ms = self.now.monotonic_ms + limits::CHECKPOINT_RETRY_MILLIS;
-        let Some(open) = self.open() else { return };
-        if let Some(run) = open.checkpoints.runs.remove(&shard) {
-            if is_written {
-                open.checkpoints.retry_ms.remove(&shard);
-            } else {
-                open.checkpoints.retry_ms.insert(shard, retry_ms);
-            }
-            self.effects.push(Effect::Files(FilesWork::DropCheckpoint { shard, attempt: run.attempt }));
+    /// The attempt is given up; another one follows after a pause.
+    fn fail_checkpoint(&mut self, shard: ShardId, reason: String) {
+        let now_ms = self.now.monotonic_ms;
+        if let Some(open) = self.open() {
+            let (since_ms, attempts) = open.checkpoints.failed.get(&shard).map_or((now_ms, 0), |before| (before.since_ms, before.attempts));
+            let retry_ms = now_ms + limits::CHECKPOINT_RETRY_MILLIS;
+            open.checkpoints.failed.insert(shard, Failed { reason, since_ms, attempts: attempts + 1, retry_ms });
         }
+        self.end_checkpoint(shard);
+    }
+
+    fn end_checkpoint(&mut self, shard: ShardId) {
+        let Some(run) = self.open().and_then(|open| open.checkpoints.runs.remove(&shard)) else { return };
+        self.effects.push(Effect::Files(FilesWork::DropCheckpoint { shard, attempt: run.attempt }));
     }
 
     /// Leadership is lost: the next leader begins anew, if it is asked.
     pub(super) fn abandon_checkpoint(&mut self, shard: ShardId) {
-        self.end_checkpoint(shard, true);
+        self.end_checkpoint(shard);
         if let Some(open) = self.open() {
+            open.checkpoints.failed.remove(&shard);
             open.checkpoints.written.remove(&shard);
             open.checkpoints.wanted.remove(&shard);
             open.checkpoints.forced.remove(&shard);
@@ -315,15 +335,20 @@ impl<T> Host<T> {
     }
 
     pub(super) fn report_checkpointing(&self, shard: ShardId) -> Option<Checkpointing> {
-        let run = self.tier.as_ref()?.open.as_ref()?.checkpoints.runs.get(&shard)?;
-        let (done_bytes, total_bytes) = run.machine.as_ref().map_or((0, 0), Checkpoint::progress);
-        let problem = run.machine.as_ref().and_then(Checkpoint::problem).map(|error| ObjectProblem {
-            class: error.class.name().to_owned(),
-            message: error.message.clone(),
-            millis: 0,
-            attempts: 1,
+        let checkpoints = &self.tier.as_ref()?.open.as_ref()?.checkpoints;
+        let machine = checkpoints.runs.get(&shard).and_then(|run| run.machine.as_ref());
+        let failed = checkpoints.failed.get(&shard).map(|failed| ObjectProblem {
+            class: ErrorClass::Internal.name().to_owned(),
+            message: format!("a checkpoint cannot be made on this node: {}", failed.reason),
+            millis: self.now.monotonic_ms.saturating_sub(failed.since_ms),
+            attempts: failed.attempts,
         });
-        Some(Checkpointing { done_bytes, total_bytes, problem })
+        if failed.is_none() && !checkpoints.runs.contains_key(&shard) {
+            return None;
+        }
+        let (done_bytes, total_bytes) = machine.map_or((0, 0), Checkpoint::progress);
+        let store = machine.and_then(Checkpoint::problem).map(problem_of);
+        Some(Checkpointing { done_bytes, total_bytes, problem: store.or(failed) })
     }
 }
 

@@ -327,7 +327,8 @@ impl<T> Host<T> {
     }
 }
 
-fn problem_of(error: &ObjectError) -> ObjectProblem {
+/// What a store keeps answering, for a report.
+pub(super) fn problem_of(error: &ObjectError) -> ObjectProblem {
     ObjectProblem { class: error.class.name().to_owned(), message: error.message.clone(), millis: 0, attempts: 1 }
 }
 

@@ -6,7 +6,10 @@
 //! <data_dir>/restore/<object>                 a fetched file, whole and synced
 //! ```
 
-use super::driver::{HostHandle, Input};
+use super::{
+    driver::{HostHandle, Input},
+    snapshot::is_plain_name,
+};
 use crate::{
     descriptor::{APPLIED_KEY, Applied},
     host::{Event, FIRST_GENERATION, FilesDone, FilesWork, replay, seal},
@@ -151,6 +154,10 @@ impl FilesWorker {
     fn build(&self, shard: ShardId, files: &[FileDocument]) -> Result<(Arc<dyn Tablet>, Option<Applied>), String> {
         if files.is_empty() {
             return self.tablets.create(shard, FIRST_GENERATION).map(|tablet| (tablet, None)).map_err(|error| error.to_string());
+        }
+        // The names come from a bucket: none may lead out of the tablet's folder.
+        if let Some(file) = files.iter().find(|file| !is_plain_name(&file.name)) {
+            return Err(format!("the checkpoint names a file {:?}, which is no plain file name: it was tampered with", file.name));
         }
         let placed: Vec<(PathBuf, String)> = files.iter().map(|file| (self.fetched(file.object), file.name.clone())).collect();
         let tablet = self.tablets.build(shard, FIRST_GENERATION, &placed).map_err(|error| error.to_string())?;

@@ -191,14 +191,18 @@ impl Drop for Receiving {
     }
 }
 
+/// Whether a name that came from elsewhere stays in the folder that it is joined to.
+pub fn is_plain_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != ".."
+}
+
 fn io_status(error: std::io::Error) -> Status {
     Status::internal(format!("cannot write a snapshot: {error}"))
 }
 
 impl Receiving {
     fn begin(folder: PathBuf, head: &SnapshotHead) -> Result<Receiving, Status> {
-        let is_plain = |name: &str| !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != "..";
-        if !head.files.iter().all(|file| is_plain(&file.name)) {
+        if !head.files.iter().all(|file| is_plain_name(&file.name)) {
             return Err(Status::invalid_argument("a snapshot's file has a name that is no plain file name"));
         }
         let _ = std::fs::remove_dir_all(&folder);
@@ -251,5 +255,16 @@ impl Receiving {
         }
         self.is_finished = true;
         Ok(self.folder.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_plain_name;
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_not_plain() {
+        assert!(["000012.sst", "CURRENT", "..sst"].into_iter().all(is_plain_name));
+        assert!(!["", ".", "..", "../000012.sst", "/etc/passwd", "a/b", "a\\b", "a\0"].into_iter().any(is_plain_name));
     }
 }

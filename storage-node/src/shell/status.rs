@@ -100,8 +100,10 @@ impl Metrics {
     fn archive(&mut self, report: &Report) {
         let Some(archive) = &report.archive else { return };
         let led = || report.shards.iter().filter_map(|shard| shard.archive.as_ref());
-        let lag = led().map(|shard| shard.lag_millis).max().unwrap_or(0);
-        self.gauge("archive_lag_milliseconds", "Age of the oldest write of led shards that only the nodes have", lag);
+        // A new leader knows of no moment until a quorum has confirmed it: then there is no lag to tell, neither none nor one since 1970.
+        if let Some(lag) = led().filter(|shard| shard.recovery_latest_millis > 0).map(|shard| shard.lag_millis).max() {
+            self.gauge("archive_lag_milliseconds", "Age of the oldest write of led shards that only the nodes have", lag);
+        }
         self.gauge("archive_risk_bytes", "Log of led shards that only the nodes have", led().map(|shard| shard.bytes_at_risk).sum());
         self.gauge("archive_gaps", "Stretches of led shards' logs that the bucket lacks", led().map(|shard| shard.gaps.len() as u64).sum());
         self.gauge("archive_objects", "Log objects written since the process started", archive.objects);

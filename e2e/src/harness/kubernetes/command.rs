@@ -15,11 +15,6 @@ use tokio::{
 /// How much of what a program said a failure repeats, in bytes.
 const SAID_BYTES: usize = 600;
 
-/// The root of the repository that this program was built from.
-pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().map(PathBuf::from).unwrap_or_default()
-}
-
 /// A program to run.
 #[derive(Clone, Debug)]
 pub struct Call {

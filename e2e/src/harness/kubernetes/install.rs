@@ -1,10 +1,10 @@
 //! From programs to an operator that runs: an image, and the two charts.
 
 use super::{
-    command::{Call, repository},
+    command::Call,
     lab::{self, Lab},
 };
-use crate::{failure::Failure, harness::node_process::target_directory};
+use crate::{failure::Failure, harness::node_process::target_directory, place::repository};
 use std::{path::PathBuf, time::Duration};
 
 /// The image's name within a lab: never looked for in a registry.

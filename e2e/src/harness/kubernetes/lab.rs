@@ -1,7 +1,7 @@
 //! The lab, as `e2e/lab/lab` offers it: up and down, and the faults that exist nowhere else.
 
-use super::command::{Call, repository};
-use crate::failure::Failure;
+use super::command::Call;
+use crate::{failure::Failure, place::repository};
 use std::{
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},

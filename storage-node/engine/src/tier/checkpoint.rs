@@ -7,7 +7,7 @@
 //! ```
 //!
 //! - Incremental: a file that the previous document names, of the same source, name, size and checksum, is not uploaded again.
-//! - The document is written last. Number and digest are first agreed by an entry of the shard, and exactly those bytes are uploaded;
+//! - The document is written last. Number and bytes are first agreed by an entry of the shard, and exactly those are uploaded;
 //!   whoever leads on may upload them again ([`Checkpoint::resume`]).
 //! - The names of new files are drawn: they follow from a random number given for this attempt, and are never used again. An attempt that
 //!   was given up leaves files that nothing names.
@@ -103,7 +103,7 @@ pub enum CheckpointEffect {
         /// How many bytes.
         length: u64,
     },
-    /// Agree on this document by an entry of the shard. The entry holds number and digest; keep the bytes for [`Checkpoint::resume`].
+    /// Agree on this document by an entry of the shard, which keeps the bytes for [`Checkpoint::resume`].
     Propose {
         /// The document's number.
         number: u64,

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! - A document of a version that this build does not know is refused by name, never half-read; unknown fields are refused too.
-//! - Numbered documents are agreed as (number, [`Digest`]) before they are written, and exactly the agreed bytes are uploaded.
+//! - Numbered documents are agreed as (number, bytes) by an entry of the shard before they are written, and exactly the agreed bytes are uploaded.
 //! - Fixtures of every version lie in `testdata/format/` and must open for ever.
 
 mod beat;

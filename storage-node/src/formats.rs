@@ -1,0 +1,70 @@
+//! What this crate itself writes to disks: every line of `testdata/format/v1/` must mean the same for ever. Tests only.
+
+use crate::{
+    agreement::{Agreed, LogEntry},
+    descriptor::{Applied, Descriptor, ReplicaRecord},
+};
+use bytes::Bytes;
+use std::fmt::{Debug, Write};
+
+/// Encoding and meaning of every line of a fixture.
+fn lines(fixture: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = fixture.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| line.split_once(" = ").expect("a line is `encoding = meaning`"))
+}
+
+fn unhex(text: &str) -> Bytes {
+    assert!(text.len().is_multiple_of(2), "{text:?} is no hex");
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("two digits")).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes every write");
+        text
+    })
+}
+
+/// The line means what it says, and is what this build writes.
+fn check(read: &dyn Debug, meaning: &str, written: &str, encoding: &str) {
+    assert_eq!(format!("{read:?}"), meaning, "an old encoding must mean the same for ever");
+    assert_eq!(written, encoding, "{meaning}");
+}
+
+#[test]
+fn binary_encodings_of_version_1_mean_what_they_meant() {
+    for (encoding, meaning) in lines(include_str!("../testdata/format/v1/binary.txt")) {
+        let bytes = unhex(encoding);
+        match meaning.split([' ', '(']).next() {
+            Some("Agreement") => {
+                let entry = LogEntry::decode(bytes).expect("an old entry decodes");
+                let LogEntry::Agreement(agreement) = &entry else { panic!("{meaning} decodes as {entry:?}") };
+                check(agreement, meaning, &hex(&agreement.encode()), encoding);
+            }
+            Some("Agreed") => {
+                let agreed = Agreed::decode(bytes).expect("an old document decodes");
+                check(&agreed, meaning, &hex(&agreed.encode()), encoding);
+            }
+            Some("Applied") => {
+                let applied = Applied::decode(&bytes).expect("an old state decodes");
+                check(&applied, meaning, &hex(&applied.encode()), encoding);
+            }
+            _ => panic!("{meaning:?} names nothing that is kept"),
+        }
+    }
+}
+
+#[test]
+fn json_of_version_1_means_what_it_meant() {
+    for (encoding, meaning) in lines(include_str!("../testdata/format/v1/json.txt")) {
+        if meaning.starts_with("Descriptor") {
+            let descriptor = Descriptor::decode(encoding.as_bytes()).expect("an old descriptor decodes");
+            check(&descriptor, meaning, &String::from_utf8_lossy(&descriptor.encode()), encoding);
+        } else {
+            let record = ReplicaRecord::decode(encoding.as_bytes()).expect("an old record decodes");
+            assert_eq!(format!("{record:?}"), meaning, "an old record must mean the same for ever");
+            // Fields that came later are written from now on, so that only what reads back must be the same.
+            assert_eq!(ReplicaRecord::decode(&record.encode()), Ok(record));
+        }
+    }
+}
