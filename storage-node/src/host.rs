@@ -43,6 +43,7 @@ mod files;
 mod gossip;
 mod maintain;
 mod order;
+mod proof;
 mod publish;
 mod ready;
 mod replica;
@@ -55,6 +56,8 @@ mod tier;
 pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, Wants};
 pub use files::{FilesDone, FilesWork, replay, seal};
 pub use order::FIRST_GENERATION;
+pub use proof::LeadTerm;
+use proof::Proofs;
 use replica::{BarrierRound, Replica};
 use tier::Tier;
 pub use tier::TierSettings;
@@ -121,7 +124,7 @@ pub struct Host<T> {
     outbox: BTreeMap<StoreId, Vec<PeerMessage>>,
     /// Effects that wait until an append is durable.
     after_write: Vec<(u64, Effect<T>)>,
-    barrier: u64,
+    proofs: Proofs,
     barrier_round: BarrierRound,
     /// Turns so far.
     turns: u64,
@@ -164,7 +167,7 @@ impl<T> Host<T> {
             batch: LogBatch::default(),
             outbox: BTreeMap::new(),
             after_write: Vec::new(),
-            barrier: 0,
+            proofs: Proofs::default(),
             barrier_round: BarrierRound::default(),
             turns: 0,
             disk,
@@ -226,6 +229,7 @@ impl<T> Host<T> {
         loop {
             while self.run_touched() {}
             self.run_tier();
+            self.ask_for_proofs();
             self.release_held_reads();
             if self.touched.is_empty() {
                 break;

@@ -26,6 +26,9 @@ pub const LOG_ENTRIES_KEPT: u64 = 4_096;
 /// trip in health, far below what a client notices of a shard that has lost its quorum.
 pub const BARRIER_ROUND_MILLIS_MAX: u64 = 10;
 
+/// Ticks until a proof of leadership that nobody answered is asked for again, of everybody.
+pub const PROOF_TICKS: u64 = 2;
+
 /// Ticks between two looks at the sizes of log and tablets.
 pub const MAINTENANCE_TICKS: u64 = 20;
 

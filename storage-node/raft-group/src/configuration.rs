@@ -52,6 +52,12 @@ impl Configuration {
         self.voters.contains(&peer) || self.outgoing.contains(&peer)
     }
 
+    /// Whether these peers are a majority of the voters, and in a joint change of those before it, too.
+    pub fn is_quorum(&self, peers: &[PeerId]) -> bool {
+        let is_majority = |voters: &[PeerId]| 2 * voters.iter().filter(|voter| peers.contains(voter)).count() > voters.len();
+        is_majority(&self.voters) && (self.outgoing.is_empty() || is_majority(&self.outgoing))
+    }
+
     /// Whether a joint change is under way.
     pub fn is_joint(&self) -> bool {
         !self.outgoing.is_empty()
@@ -102,4 +108,21 @@ pub(crate) fn to_raft_change(changes: &[Change], context: Vec<u8>) -> ConfChange
     change.set_changes(changes.iter().map(single).collect::<Vec<_>>().into());
     change.set_context(context.into());
     change
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quorum_is_a_majority_before_and_after_a_joint_change() {
+        let peers = |ids: &[u64]| -> Vec<PeerId> { ids.iter().copied().map(PeerId).collect() };
+        let simple = Configuration { learners: peers(&[9]), ..Configuration::of_voters(peers(&[1, 2, 3])) };
+        assert!(simple.is_quorum(&peers(&[1, 3])) && simple.is_quorum(&peers(&[1, 2, 3])));
+        assert!(!simple.is_quorum(&peers(&[1])) && !simple.is_quorum(&peers(&[1, 9])) && !simple.is_quorum(&peers(&[1, 1, 1])));
+        let joint = Configuration { outgoing: peers(&[3, 4, 5]), ..simple };
+        assert!(joint.is_quorum(&peers(&[1, 3, 4])) && !joint.is_quorum(&peers(&[1, 2, 3])) && !joint.is_quorum(&peers(&[3, 4, 5])));
+        assert!(Configuration::of_voters(peers(&[7])).is_quorum(&peers(&[7])));
+        assert!(!Configuration::default().is_quorum(&peers(&[7])), "a member that knows no voters proves nothing");
+    }
 }

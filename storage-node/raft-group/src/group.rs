@@ -9,7 +9,7 @@ use crate::{
 use bytes::Bytes;
 use protobuf::Message as _;
 use raft::{
-    RawNode, ReadOnlyOption, StateRole,
+    RawNode, StateRole,
     eraftpb::{ConfChangeV2, HardState as RaftHardState, Message as RaftMessage, MessageType},
 };
 use strata_base::PeerId;
@@ -213,13 +213,13 @@ pub struct Committed {
     pub payload: Payload,
 }
 
-/// A read barrier was passed: what was asked before it may be answered from a tablet that has applied `index`.
+/// What a leader that may serve has to prove: see [`RaftGroup::lead`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadGrant {
-    /// The number given to [`RaftGroup::read_barrier`].
-    pub barrier: u64,
-    /// The index to wait for.
-    pub index: u64,
+pub struct LeadClaim {
+    /// Its term.
+    pub term: u64,
+    /// The commit index now: once the claim is proven, reads may be answered from a tablet that has applied it.
+    pub committed: u64,
 }
 
 /// A snapshot to install instead of the tablet.
@@ -263,8 +263,6 @@ pub struct Ready {
     pub committed: Vec<Committed>,
     /// Install before anything else.
     pub snapshot: Option<SnapshotInstall>,
-    /// Barriers passed.
-    pub reads: Vec<ReadGrant>,
 }
 
 /// One member of a Raft group.
@@ -307,7 +305,6 @@ impl<L: LogRead> RaftGroup<L> {
             max_committed_size_per_ready: limits::COMMITTED_BYTES_PER_READY_MAX,
             check_quorum: true,
             pre_vote: true,
-            read_only_option: ReadOnlyOption::Safe,
             ..raft::Config::default()
         };
         let adapter = Adapter::new(log, hard_state, start.configuration, start.truncated, start.last, start.applied);
@@ -403,17 +400,14 @@ impl<L: LogRead> RaftGroup<L> {
         Ok(self.last_place())
     }
 
-    /// Asks for a proof that this member led at a moment after this call; the answer is a [`ReadGrant`] with the same number.
-    pub fn read_barrier(&mut self, barrier: u64) -> Result<(), Refusal> {
+    /// What this member claims as a leader. It is proven once a quorum of [`RaftGroup::configuration`], this member among them, was in just that
+    /// term at a moment after this call: then no later leader existed before it, and nothing beyond the commit index was acknowledged to anybody.
+    pub fn lead(&self) -> Result<LeadClaim, Refusal> {
         self.must_lead()?;
         if !self.node.raft.commit_to_current_term() {
             return Err(Refusal::TooNew);
         }
-        let before = self.node.raft.pending_read_count() + self.node.raft.ready_read_count();
-        self.node.read_index(barrier.to_be_bytes().to_vec());
-        let after = self.node.raft.pending_read_count() + self.node.raft.ready_read_count();
-        // raft-rs drops silently what it cannot serve.
-        if after > before { Ok(()) } else { Err(Refusal::TooNew) }
+        Ok(LeadClaim { term: self.term(), committed: self.committed() })
     }
 
     /// Gives leadership to a member that has the log, as soon as it does; given up after one election timeout.
@@ -466,7 +460,6 @@ impl<L: LogRead> RaftGroup<L> {
             after_persist: raft_ready.take_persisted_messages().into_iter().map(to_message).collect(),
             committed: raft_ready.take_committed_entries().into_iter().map(|entry| to_committed(from_raft_entry(entry))).collect(),
             snapshot,
-            reads: raft_ready.take_read_states().iter().filter_map(to_grant).collect(),
         };
         self.node.advance_append_async(raft_ready);
         ready
@@ -648,9 +641,4 @@ fn to_committed(entry: LogEntry) -> Committed {
         EntryKind::Normal => Payload::Normal(entry.data),
     };
     Committed { index: entry.index, term: entry.term, payload }
-}
-
-fn to_grant(state: &raft::ReadState) -> Option<ReadGrant> {
-    let barrier = u64::from_be_bytes(state.request_ctx.as_slice().try_into().ok()?);
-    Some(ReadGrant { barrier, index: state.index })
 }

@@ -55,7 +55,7 @@ pub mod peek;
 
 pub use configuration::{Change, Configuration, Standing};
 pub use group::{
-    Append, Committed, Damage, HardState, MemberProgress, Message, Payload, Place, RaftGroup, ReadGrant, Ready, Refusal, Role, Settings,
+    Append, Committed, Damage, HardState, LeadClaim, MemberProgress, Message, Payload, Place, RaftGroup, Ready, Refusal, Role, Settings,
     SnapshotInstall, Start,
 };
 pub use log::{EntryKind, LogEntry, LogRead, LogReadError, NoLog};

@@ -9,7 +9,7 @@ use crate::{descriptor::Applied, limits};
 use bytes::Bytes;
 use strata_base::{Hlc, SlotRange, StoreId};
 use strata_kv::{ErrorReply, Facts, Failure, Overlay, Reply, View, entry::Entry};
-use strata_raft_group::{Refusal, Role};
+use strata_raft_group::Role;
 
 /// What one round came to.
 struct RoundResult<T> {
@@ -242,16 +242,11 @@ impl<T> Host<T> {
         if !self.barrier_round.takes_members(self.turns) {
             return self.barrier_round.held.push(replica.shard);
         }
-        self.barrier += 1;
-        match replica.group.read_barrier(self.barrier) {
-            Ok(()) => {
-                let readings = std::mem::take(&mut replica.readings);
-                replica.barriers.push_back(Barrier { number: self.barrier, granted: None, readings });
-                self.barrier_round.join(replica.shard, self.turns, self.now.monotonic_ms);
-            }
-            // A transfer or a term too new: the next turn tries again, the deadline ends it.
-            Err(Refusal::TooNew | Refusal::Dropped | Refusal::ChangeRefused | Refusal::NotLeader) => {}
-        }
+        // A transfer or a term too new: the next turn tries again, the deadline ends it.
+        let Ok(proof) = self.begin_proof(replica) else { return };
+        let readings = std::mem::take(&mut replica.readings);
+        replica.barriers.push_back(Barrier { proof, granted: None, readings });
+        self.barrier_round.join(replica.shard, self.turns, self.now.monotonic_ms);
     }
 
     /// Lets shards ask for their barriers once those of the last round were granted, or have taken too long to wait for.

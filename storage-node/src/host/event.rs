@@ -1,9 +1,11 @@
 //! What a host is told, and what it asks for.
 
-use super::files::{FilesDone, FilesWork};
+use super::{
+    files::{FilesDone, FilesWork},
+    proof::LeadTerm,
+};
 use crate::routes::{Route, RouteTable};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use strata_base::{Epoch, Hlc, PeerId, ShardId, StoreId};
 use strata_engine::{
@@ -67,7 +69,7 @@ pub enum NotDone {
 }
 
 /// A message between two nodes about one shard, or about all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerMessage {
     /// A message of Raft.
     Raft {
@@ -99,6 +101,20 @@ pub enum PeerMessage {
         life: LifeId,
         /// From the leader of the first shard: the lives that the cluster document names which was last seen in the bucket.
         registered: Option<Vec<LifeId>>,
+    },
+    /// The sender leads these shards in these terms, as far as it knows: are the named voters still there?
+    Confirm {
+        /// The sender's number for this round.
+        round: u64,
+        /// Shards, each with the voter that is asked.
+        leads: Vec<LeadTerm>,
+    },
+    /// These voters are.
+    Confirmed {
+        /// The asking node's number.
+        round: u64,
+        /// Those of the round that are in just that term.
+        leads: Vec<LeadTerm>,
     },
     /// A shard is archived this far, says its leader.
     Archived {

@@ -12,6 +12,8 @@ impl<T> Host<T> {
         match message {
             PeerMessage::Raft { shard, from, to, bytes } => self.on_raft_message(from_store, shard, from, to, &bytes),
             PeerMessage::Gone { shard, peer, epoch } => self.on_gone(shard, peer, epoch),
+            PeerMessage::Confirm { round, leads } => self.on_confirm(from_store, round, leads),
+            PeerMessage::Confirmed { round, leads } => self.on_confirmed(from_store, round, &leads),
             PeerMessage::Archived { shard, index, hlc } => self.on_archived(shard, Position { index, hlc }),
             PeerMessage::Gossip { wall_ms, routes, life, registered } => {
                 self.clock.hear(self.now, from_store, wall_ms);

@@ -41,6 +41,7 @@ impl<T> Host<T> {
             }
             self.touch(shard);
         }
+        self.repeat_proofs();
         if self.tick.is_multiple_of(limits::TIER_TICKS)
             && let Some(tier) = &mut self.tier
         {

@@ -1,4 +1,4 @@
-//! From a group's ready to effects: appends, messages, committed entries, barriers.
+//! From a group's ready to effects: appends, messages, committed entries.
 
 use super::{
     Host, PeerMessage,
@@ -23,14 +23,6 @@ impl<T> Host<T> {
                 self.install_snapshot(replica, &install);
             }
             let committed = std::mem::take(&mut ready.committed);
-            for grant in std::mem::take(&mut ready.reads) {
-                if let Some(closing) = replica.closing.as_mut().filter(|closing| closing.barrier == grant.barrier) {
-                    closing.is_confirmed = true;
-                }
-                if let Some(barrier) = replica.barriers.iter_mut().find(|barrier| barrier.number == grant.barrier) {
-                    barrier.granted = Some(grant.index);
-                }
-            }
             self.take_append(replica, ready);
             if !committed.is_empty() {
                 self.apply(replica, committed);

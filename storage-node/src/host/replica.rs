@@ -55,8 +55,9 @@ impl<T> Reading<T> {
 
 /// Readings under one barrier.
 pub(super) struct Barrier<T> {
-    pub(super) number: u64,
-    /// The index to apply first, once the barrier was passed.
+    /// The proof of leadership that grants it.
+    pub(super) proof: u64,
+    /// The index to apply first, once it was granted.
     pub(super) granted: Option<u64>,
     pub(super) readings: Vec<Reading<T>>,
 }
@@ -119,8 +120,8 @@ pub(super) struct Transfer {
 /// A promise to the archive that waits for its confirmation.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Closing {
-    /// The read barrier that confirms it.
-    pub(super) barrier: u64,
+    /// The proof of leadership that confirms it.
+    pub(super) proof: u64,
     /// What is promised: every command up to here was given.
     pub(super) hlc: Hlc,
     /// The last entry proposed before, which must be applied first.

@@ -353,14 +353,13 @@ impl<T> Host<T> {
     /// Asks the shard's quorum whether this node still leads it. If it does, whatever has an HLC up to now was evaluated here, before now.
     fn begin_closing(&mut self, shard: ShardId, now_ms: u64) {
         let until_tick = self.tick + limits::CLOSE_TICKS;
-        self.barrier += 1;
-        let barrier = self.barrier;
-        let Some(replica) = self.replicas.get_mut(&shard) else { return };
-        if replica.group.read_barrier(barrier).is_ok() {
+        let Some(mut replica) = self.replicas.remove(&shard) else { return };
+        if let Ok(proof) = self.begin_proof(&replica) {
             replica.hlc = replica.hlc.max(Hlc::from_millis(now_ms));
             let after = replica.last_place.map_or(0, |place| place.index);
-            replica.closing = Some(Closing { barrier, hlc: replica.hlc, after, until_tick, is_confirmed: false });
+            replica.closing = Some(Closing { proof, hlc: replica.hlc, after, until_tick, is_confirmed: false });
         }
+        self.replicas.insert(shard, replica);
         self.touch(shard);
     }
 

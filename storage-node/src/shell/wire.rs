@@ -2,7 +2,7 @@
 
 use super::{proto, reply_codec};
 use crate::{
-    host::{NotDone, Outcome, PeerMessage},
+    host::{LeadTerm, NotDone, Outcome, PeerMessage},
     routes::Route,
 };
 use bytes::{Bytes, BytesMut};
@@ -23,6 +23,8 @@ pub fn to_wire(message: PeerMessage) -> proto::Message {
             let registered = registered.map(|lives| proto::Registered { lives: lives.into_iter().map(|life| life.0).collect() });
             proto::message::Kind::Gossip(proto::Gossip { wall_ms, routes, life: life.0, registered })
         }
+        PeerMessage::Confirm { round, leads } => proto::message::Kind::Confirm(leads_to_wire(round, leads)),
+        PeerMessage::Confirmed { round, leads } => proto::message::Kind::Confirmed(leads_to_wire(round, leads)),
         PeerMessage::Archived { shard, index, hlc } => {
             proto::message::Kind::Archived(proto::Archived { shard: shard.0, index, hlc: hlc.as_u64() })
         }
@@ -44,10 +46,21 @@ pub fn from_wire(message: proto::Message) -> Option<PeerMessage> {
             let registered = gossip.registered.map(|registered| registered.lives.into_iter().map(LifeId).collect());
             PeerMessage::Gossip { wall_ms: gossip.wall_ms, routes, life: LifeId(gossip.life), registered }
         }
+        proto::message::Kind::Confirm(asked) => PeerMessage::Confirm { round: asked.round, leads: leads_from_wire(asked) },
+        proto::message::Kind::Confirmed(answer) => PeerMessage::Confirmed { round: answer.round, leads: leads_from_wire(answer) },
         proto::message::Kind::Archived(archived) => {
             PeerMessage::Archived { shard: ShardId(archived.shard), index: archived.index, hlc: Hlc::from_u64(archived.hlc) }
         }
     })
+}
+
+fn leads_to_wire(round: u64, leads: Vec<LeadTerm>) -> proto::Leads {
+    let leads = leads.into_iter().map(|lead| proto::Lead { shard: lead.shard.0, peer: lead.peer.0, term: lead.term }).collect();
+    proto::Leads { round, leads }
+}
+
+fn leads_from_wire(leads: proto::Leads) -> Vec<LeadTerm> {
+    leads.leads.into_iter().map(|lead| LeadTerm { shard: ShardId(lead.shard), peer: PeerId(lead.peer), term: lead.term }).collect()
 }
 
 /// An outcome, for the wire.

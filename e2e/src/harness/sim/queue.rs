@@ -151,6 +151,10 @@ impl Trace {
                 PeerMessage::Raft { shard, from, to, bytes } => self.note((shard.0, from.0, to.0, &bytes[..])),
                 PeerMessage::Gone { shard, peer, epoch } => self.note((shard.0, peer.0, epoch.0)),
                 PeerMessage::Archived { shard, index, hlc } => self.note((shard.0, index, hlc.as_u64())),
+                PeerMessage::Confirm { round, leads } | PeerMessage::Confirmed { round, leads } => {
+                    self.note(*round);
+                    leads.iter().for_each(|lead| self.note((lead.shard.0, lead.peer.0, lead.term)));
+                }
                 PeerMessage::Gossip { wall_ms, routes, .. } => self.note((wall_ms, routes.len())),
             }
         }
