@@ -13,4 +13,5 @@ pub mod process;
 pub mod redis_server;
 pub mod s3_proxy;
 pub mod sim;
+pub mod socket;
 pub mod wait;

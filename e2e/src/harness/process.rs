@@ -122,6 +122,11 @@ impl ProcessCluster {
         self.nodes.iter().filter_map(NodeProcess::id).collect()
     }
 
+    /// The most memory that every process that runs has had, as the kernel counts it, in bytes.
+    pub fn peak_bytes(&self) -> Result<Vec<u64>, Failure> {
+        self.processes().into_iter().map(peak_bytes).collect()
+    }
+
     /// The node's ports.
     pub fn ports(&self, index: usize) -> NodePorts {
         self.nodes[index].ports()
@@ -286,6 +291,13 @@ impl ProcessCluster {
         self.directory.disable_cleanup(true);
         text + &format!("everything is kept in {}", self.directory.path().display())
     }
+}
+
+fn peak_bytes(process: u32) -> Result<u64, Failure> {
+    let path = format!("/proc/{process}/status");
+    let status = std::fs::read_to_string(&path).map_err(Failure::of(format!("read {path}")))?;
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kilobytes.map(|kilobytes| kilobytes << 10).ok_or_else(|| Failure::broken(format!("process {process} has no memory any more")))
 }
 
 /// The folder on a real disk that everything of scenarios lies in.

@@ -4,6 +4,7 @@
 //! is linearizable, and all replicas hold the same.
 
 mod archive;
+mod bad_input;
 mod checkpoint;
 mod clients;
 mod crashes;
