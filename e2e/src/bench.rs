@@ -16,6 +16,8 @@
 //!
 //! Not done, and why: no second machine. The client's CPU time is printed, so that a reader sees when it was the client that was measured.
 
+use self::rows::Side;
+use self::sample::tell_row;
 use crate::{
     failure::Failure,
     harness::{
@@ -33,6 +35,8 @@ use std::{
 };
 use tempfile::TempDir;
 
+#[cfg(feature = "disk")]
+pub mod cold;
 mod etcd;
 mod generator;
 mod meter;
@@ -41,7 +45,8 @@ mod rows;
 mod sample;
 
 /// Every row's name.
-pub const ROWS: [&str; 5] = ["idle_16_shards", "get_3x_vs_redis", "get_3x_p16_vs_redis", "set_3x_vs_etcd", "set_1x_vs_redis_always"];
+pub const ROWS: [&str; 6] =
+    ["idle_16_shards", "get_3x_vs_redis", "get_3x_p16_vs_redis", "set_3x_vs_etcd", "set_1x_vs_redis_always", "get_cold_vs_rocksdb"];
 
 /// How a run is wished.
 #[derive(Clone, Debug)]
@@ -103,7 +108,7 @@ pub async fn run(wish: Wish) -> Result<(), Failure> {
         rows::idle(&ground).await?;
     }
     if wish.has("get_3x_vs_redis") || wish.has("get_3x_p16_vs_redis") || wish.has("set_3x_vs_etcd") {
-        let cluster = found(&wish, Options::three_nodes(wish.shards)).await?;
+        let cluster = found_large(&wish, Options::three_nodes(wish.shards)).await?;
         for (row, depth) in [("get_3x_vs_redis", 1), ("get_3x_p16_vs_redis", 16)] {
             if wish.has(row) {
                 rows::get_3x(&mut ground, &cluster, row, depth).await?;
@@ -114,14 +119,18 @@ pub async fn run(wish: Wish) -> Result<(), Failure> {
         }
     }
     if wish.has("set_1x_vs_redis_always") {
-        let cluster = found(&wish, Options::one_node(wish.shards)).await?;
+        let cluster = found_large(&wish, Options::one_node(wish.shards)).await?;
         rows::set_1x(&mut ground, &cluster).await?;
+    }
+    #[cfg(feature = "disk")]
+    if wish.has("get_cold_vs_rocksdb") {
+        cold::get_cold(&ground).await?;
     }
     Ok(())
 }
 
-/// A cluster with the product's own limits, led by all its nodes alike.
-async fn found(wish: &Wish, options: Options) -> Result<ProcessCluster, Failure> {
+/// A cluster with the product's own limits.
+async fn found_large(wish: &Wish, options: Options) -> Result<ProcessCluster, Failure> {
     let settings = Settings {
         log_bytes: 512 << 20,
         connections: 10_000,
@@ -129,7 +138,12 @@ async fn found(wish: &Wish, options: Options) -> Result<ProcessCluster, Failure>
         write_buffer_bytes: 64 << 20,
         ..Settings::default()
     };
-    let cluster = ProcessCluster::start(u64::from(wish.shards), Options { settings, ..options }).await?;
+    found(wish, Options { settings, ..options }).await
+}
+
+/// A cluster that is led by all its nodes alike.
+async fn found(wish: &Wish, options: Options) -> Result<ProcessCluster, Failure> {
+    let cluster = ProcessCluster::start(u64::from(wish.shards), options).await?;
     cluster.bootstrap().await?;
     cluster.spread_leaders().await?;
     Ok(cluster)

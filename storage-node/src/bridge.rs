@@ -6,7 +6,7 @@ use strata_base::ShardId;
 use strata_engine::{
     EngineError,
     log::{LogStore, StoredEntry},
-    tablet::{Tablet, TabletChange, TabletFamily},
+    tablet::{Tablet, TabletChange, TabletFamily, TabletRead},
 };
 use strata_kv::{Counts, Effect, Family, Read, ReadError, Visitor};
 use strata_raft_group::{EntryKind, LogEntry, LogRead, LogReadError};
@@ -63,8 +63,24 @@ impl Read for TabletReader {
     }
 }
 
+/// A tablet in one particular way, as commands read it.
+pub struct ViewReader<'a>(pub Box<dyn TabletRead + 'a>);
+
+impl Read for ViewReader<'_> {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        self.0.get(to_tablet_family(family), key).map_err(to_read_error)
+    }
+
+    fn scan(&self, family: Family, from: &[u8], to: &[u8], visit: &mut Visitor<'_>) -> Result<(), ReadError> {
+        self.0.scan(to_tablet_family(family), from, to, visit).map_err(to_read_error)
+    }
+}
+
 fn to_read_error(error: EngineError) -> ReadError {
-    ReadError::Storage(error.to_string())
+    match error {
+        EngineError::NotInMemory => ReadError::Cold,
+        error => ReadError::Storage(error.to_string()),
+    }
 }
 
 fn to_tablet_family(family: Family) -> TabletFamily {

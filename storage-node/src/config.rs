@@ -111,6 +111,9 @@ pub struct Limits {
     pub block_cache_bytes: u64,
     /// RocksDB's memtables, all tablets together, in bytes. Default: 64 MiB.
     pub write_buffer_bytes: u64,
+    /// Whether tablets are read and written past the page cache, so that the block cache is all the memory that their content takes. Worth it where
+    /// data is many times larger than memory. Default: false.
+    pub direct_io: bool,
     /// What the log may hold on disk before tablets are flushed and it is cut, in bytes. Default: 512 MiB.
     pub log_bytes: u64,
     /// Below this much free disk, writes that grow data are refused, in bytes. Default: 256 MiB.
@@ -142,6 +145,7 @@ impl Default for Limits {
             connections: 10_000,
             block_cache_bytes: 128 << 20,
             write_buffer_bytes: 64 << 20,
+            direct_io: false,
             log_bytes: 512 << 20,
             disk_reserve_bytes: 256 << 20,
         }
@@ -219,6 +223,7 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("LIMITS_CONNECTIONS", "limits.connections"),
     ("LIMITS_BLOCK_CACHE_BYTES", "limits.block_cache_bytes"),
     ("LIMITS_WRITE_BUFFER_BYTES", "limits.write_buffer_bytes"),
+    ("LIMITS_DIRECT_IO", "limits.direct_io"),
     ("LIMITS_LOG_BYTES", "limits.log_bytes"),
     ("LIMITS_DISK_RESERVE_BYTES", "limits.disk_reserve_bytes"),
     ("RAFT_TICK_MILLIS", "raft.tick_millis"),
@@ -237,6 +242,9 @@ const OVERRIDES: &[(&str, &str)] = &[
 /// What the names of keys that hold numbers end with.
 const NUMBERS: &[&str] = &["_bytes", "_millis", "_seconds", "connections"];
 
+/// The keys that hold `true` or `false`.
+const SWITCHES: &[&str] = &["limits.direct_io"];
+
 fn key_of_variable(name: &str) -> Option<&'static str> {
     OVERRIDES.iter().find(|(variable, _)| *variable == name).map(|(_, key)| *key)
 }
@@ -244,8 +252,10 @@ fn key_of_variable(name: &str) -> Option<&'static str> {
 fn override_key(table: &mut toml::Table, key: &str, value: &str) {
     // A number and a word look alike in a variable: what a key holds is told by its unit, which its name ends with.
     let is_number = NUMBERS.iter().any(|unit| key.ends_with(unit));
-    let value = match value.parse::<i64>() {
-        Ok(number) if is_number => toml::Value::Integer(number),
+    let is_switch = SWITCHES.contains(&key);
+    let value = match (value.parse::<i64>(), value.parse::<bool>()) {
+        (Ok(number), _) if is_number => toml::Value::Integer(number),
+        (_, Ok(switch)) if is_switch => toml::Value::Boolean(switch),
         _ => toml::Value::String(value.to_owned()),
     };
     match key.split_once('.') {

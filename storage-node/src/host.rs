@@ -12,8 +12,8 @@
 //!
 //! - A turn takes all events that are there, then lets every touched replica evaluate, propose and speak: one entry per replica and round, one
 //!   append for all replicas.
-//! - It never waits: appends, flushes, snapshots and messages are effects that come back as events. It reads tablets, whose blocks are in
-//!   memory or on local disk, and writes their memtables.
+//! - It waits for nothing: appends, flushes, snapshots, messages, and reads that memory cannot answer are effects that come back as events. Only
+//!   the evaluation of a write may read a block from the local disk. It writes memtables.
 //! - No clock: the moment is an argument. No randomness: the seed is one.
 //!
 //! The simulator runs this type as it is, over stores in memory.
@@ -37,6 +37,7 @@ use strata_node_api::{DiskReport, NodeAddress};
 
 mod apply;
 mod checkpoint;
+mod cold;
 mod evaluate;
 mod event;
 mod files;
@@ -53,6 +54,7 @@ mod snapshot;
 mod start;
 mod tier;
 
+pub use cold::{ColdDone, ColdRead, ColdReturn};
 pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, Wants};
 pub use files::{FilesDone, FilesWork, replay, seal};
 pub use order::FIRST_GENERATION;
@@ -217,6 +219,7 @@ impl<T> Host<T> {
             Event::Order { order, ticket } => self.on_order(*order, ticket),
             Event::Answered { id, answered } => self.on_answered(id, answered),
             Event::Files(done) => self.on_files(*done),
+            Event::ColdReturned(returned) => self.on_cold_returned(returned),
             Event::Disk { total_bytes, free_bytes } => {
                 self.disk.total_bytes = total_bytes;
                 self.disk.free_bytes = free_bytes;

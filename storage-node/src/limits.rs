@@ -26,6 +26,12 @@ pub const LOG_ENTRIES_KEPT: u64 = 4_096;
 /// trip in health, far below what a client notices of a shard that has lost its quorum.
 pub const BARRIER_ROUND_MILLIS_MAX: u64 = 10;
 
+/// Threads that read from the disk what memory cannot answer: as many requests at once as it takes for a local SSD to give its rate.
+pub const READERS: usize = 64;
+
+/// Reads that wait for one of those threads; more are refused as busy.
+pub const COLD_READS_MAX: usize = 8_192;
+
 /// Ticks until a proof of leadership that nobody answered is asked for again, of everybody.
 pub const PROOF_TICKS: u64 = 2;
 

@@ -4,6 +4,10 @@ use clap::{Parser, Subcommand};
 use std::{io::Write, path::PathBuf, process::ExitCode};
 use strata_node::{config::Config, verify_bucket};
 
+/// For RocksDB, too: blocks of the cache come and go on many threads, and with the system's allocator a node kept four times the memory it was given.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A storage node of Strata.
 #[derive(Parser)]
 #[command(version)]

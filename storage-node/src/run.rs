@@ -183,7 +183,11 @@ fn open_tablets(config: &Config) -> Result<Arc<RocksTabletStore>, Failure> {
         let _ = std::fs::remove_dir_all(config.data_dir.join(leftover));
     }
     let limits = &config.limits;
-    let settings = RocksSettings { block_cache_bytes: limits.block_cache_bytes, write_buffer_bytes: limits.write_buffer_bytes };
+    let settings = RocksSettings {
+        block_cache_bytes: limits.block_cache_bytes,
+        write_buffer_bytes: limits.write_buffer_bytes,
+        direct_io: limits.direct_io,
+    };
     Ok(Arc::new(RocksTabletStore::new(&config.data_dir.join("tablets"), settings)?))
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Ground, endpoints,
     etcd::Etcd,
-    found,
+    found_large,
     generator::{self, Load, Work, fill},
     meter,
     routes::Routes,
@@ -31,13 +31,13 @@ const IDLE: Duration = Duration::from_secs(10);
 const CONNECTIONS: usize = 64;
 
 /// A side that speaks RESP.
-struct Side {
-    endpoints: Arc<Endpoints>,
-    processes: Vec<u32>,
+pub(super) struct Side {
+    pub(super) endpoints: Arc<Endpoints>,
+    pub(super) processes: Vec<u32>,
 }
 
 impl Side {
-    fn ours(cluster: &ProcessCluster) -> Side {
+    pub(super) fn ours(cluster: &ProcessCluster) -> Side {
         Side { endpoints: endpoints(cluster), processes: cluster.processes() }
     }
 
@@ -45,7 +45,7 @@ impl Side {
         Side { endpoints: Arc::new(server.endpoints()), processes: vec![server.process()] }
     }
 
-    async fn measure(&self, ground: &Ground, load: Load, keys: u32) -> Result<Sample, Failure> {
+    pub(super) async fn measure(&self, ground: &Ground, load: Load, keys: u32) -> Result<Sample, Failure> {
         let routes = Routes::ask(self.endpoints.clone(), keys).await?;
         let meters = RefCell::new(Meters::on(self.processes.clone()));
         let (begins, ends) = (|| meters.borrow_mut().begin(), || meters.borrow_mut().end());
@@ -132,7 +132,7 @@ async fn in_turn(ground: &Ground, name: &str, (ours, peer): (&Side, &Side), load
 pub async fn idle(ground: &Ground) -> Result<(), Failure> {
     let mut wish = ground.wish.clone();
     wish.shards = 16;
-    let cluster = found(&wish, Options::three_nodes(16)).await?;
+    let cluster = found_large(&wish, Options::three_nodes(16)).await?;
     cluster.until_whole().await?;
     let before: Vec<f64> = cluster.processes().iter().map(|node| meter::cpu_seconds(&[*node])).collect();
     wait::pause(IDLE).await;

@@ -31,6 +31,13 @@ impl Measure {
     }
 }
 
+impl Sample {
+    /// Operations in a second.
+    pub fn rate(&self) -> f64 {
+        self.tally.rate()
+    }
+}
+
 impl fmt::Display for Sample {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Sample { tally, server_cpu_seconds, client_cpu_seconds, syncs } = self;
@@ -95,13 +102,17 @@ impl Rounds {
 
     /// The medians of both sides.
     pub fn medians(&self, measure: Measure) -> (f64, f64) {
-        let median = |mut values: Vec<f64>| {
-            values.sort_by(f64::total_cmp);
-            values[values.len() / 2]
-        };
-        let ours = median(self.pairs.iter().map(|(ours, _)| measure.of(ours)).collect());
-        (ours, median(self.pairs.iter().map(|(_, peer)| measure.of(peer)).collect()))
+        medians(&self.pairs.iter().map(|(ours, peer)| (measure.of(ours), measure.of(peer))).collect::<Vec<_>>())
     }
+}
+
+/// The medians of both sides.
+pub fn medians(pairs: &[(f64, f64)]) -> (f64, f64) {
+    let median = |mut values: Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    (median(pairs.iter().map(|(ours, _)| *ours).collect()), median(pairs.iter().map(|(_, peer)| *peer).collect()))
 }
 
 /// The line of a row.

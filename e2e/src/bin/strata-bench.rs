@@ -3,7 +3,7 @@
 use clap::Parser;
 use std::{path::PathBuf, time::Duration};
 use strata_e2e::{
-    bench::{ROWS, Wish, run},
+    bench::{ROWS, Wish, cold, run},
     failure::Failure,
 };
 
@@ -34,16 +34,24 @@ struct Arguments {
     /// Keys that writes choose from.
     #[arg(long, default_value_t = 200_000)]
     write_keys: u32,
+    /// Be the reader that a row compares with: read these tablets, and tell how fast.
+    #[arg(long, hide = true)]
+    read_tablets: Option<PathBuf>,
     /// The program of etcd.
     #[arg(long)]
     etcd: Option<PathBuf>,
 }
 
 fn main() -> Result<(), Failure> {
-    let Arguments { rows, seconds, warm_seconds, rounds, shards, value_bytes, read_keys, write_keys, etcd } = Arguments::parse();
+    let Arguments { rows, seconds, warm_seconds, rounds, shards, value_bytes, read_keys, write_keys, read_tablets, etcd } =
+        Arguments::parse();
     let (length, warm, rounds) = (Duration::from_secs(seconds), Duration::from_secs(warm_seconds), rounds as usize);
     let wish = Wish { rows, length, warm, rounds, shards, value_bytes, read_keys, write_keys, etcd };
     // One thread, whatever is loaded: what a server shares the machine with is then at most one core of client.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Failure::of("start a runtime"))?.block_on(run(wish))
+    let runtime = runtime.map_err(Failure::of("start a runtime"))?;
+    match read_tablets {
+        Some(folder) => runtime.block_on(cold::read_tablets(&folder, warm, length)),
+        None => runtime.block_on(run(wish)),
+    }
 }

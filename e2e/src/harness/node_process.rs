@@ -53,6 +53,8 @@ pub struct Settings {
     pub block_cache_bytes: u64,
     /// What all tablets together may hold unflushed, in bytes.
     pub write_buffer_bytes: u64,
+    /// Whether tablets are read and written past the page cache.
+    pub direct_io: bool,
 }
 
 impl Default for Settings {
@@ -64,6 +66,7 @@ impl Default for Settings {
             archive: None,
             block_cache_bytes: 16 << 20,
             write_buffer_bytes: 16 << 20,
+            direct_io: false,
         }
     }
 }
@@ -142,7 +145,7 @@ impl NodeProcess {
              [listen]\nplain = \"127.0.0.1:{}\"\ncluster = \"127.0.0.1:{}\"\npeer = \"127.0.0.1:{}\"\n\
              api = \"127.0.0.1:{}\"\nstatus = \"127.0.0.1:{}\"\n\n\
              [tls]\nca = {authority:?}\ncertificate = {:?}\nkey = {:?}\n\n\
-             [limits]\nconnections = {}\nlog_bytes = {}\nblock_cache_bytes = {}\nwrite_buffer_bytes = {}\ndisk_reserve_bytes = {}\n\n\
+             [limits]\nconnections = {}\nlog_bytes = {}\nblock_cache_bytes = {}\nwrite_buffer_bytes = {}\ndirect_io = {}\ndisk_reserve_bytes = {}\n\n\
              [raft]\ntick_millis = {}\n",
             ports.plain,
             ports.cluster,
@@ -155,6 +158,7 @@ impl NodeProcess {
             settings.log_bytes,
             settings.block_cache_bytes,
             settings.write_buffer_bytes,
+            settings.direct_io,
             16 << 20,
             settings.tick_millis,
             data = directory.join("data"),

@@ -279,6 +279,7 @@ impl Simulation {
                 Err(error) => self.breaks(error.to_string()),
             },
             Action::Purge { node, life } if self.lives(node, life) => self.purged(node),
+            Action::ReadCold { node, life, read } if self.lives(node, life) => self.read_cold(node, *read),
             Action::Retain { node, life, shard, keep } if self.lives(node, life) => self.retained(node, shard, keep),
             Action::TakeSnapshot { node, life, parcel } if self.lives(node, life) => self.take_snapshot(node, parcel),
             Action::LandSnapshot { node, life, parcel } if self.lives(node, life) => self.land_snapshot(node, parcel),

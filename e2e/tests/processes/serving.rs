@@ -1,6 +1,7 @@
 //! Clusters in health: both doors, every node, every shard.
 
 use redis::Value;
+use std::time::Duration;
 use strata_base::SlotRange;
 use strata_e2e::{
     failure::Failure,
@@ -11,6 +12,10 @@ use strata_e2e::{
         client::{Door, RedisClient},
         slot::key_within,
     },
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
 };
 
 #[test]
@@ -40,6 +45,52 @@ fn one_replica_suffices() -> Result<(), Failure> {
         load.until_acknowledged(300).await?;
         scene.judge(load).await
     })
+}
+
+#[test]
+fn a_read_is_not_passed_by_the_write_behind_it() -> Result<(), Failure> {
+    play("a_read_is_not_passed_by_the_write_behind_it", Options::three_nodes(4), async |scene| {
+        scene.cluster.bootstrap().await?;
+        scene.cluster.spread_leaders().await?;
+        for node in scene.cluster.indexes() {
+            // On every node some of these keys take the short way, others are forwarded.
+            for slots in SlotRange::split_evenly(4) {
+                read_and_overwrite(scene.cluster.ports(node).plain, &key_within(slots, "behind-")).await?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Sends GET and SET of one key together, again and again: the GET shows what the SET before it wrote.
+async fn read_and_overwrite(port: u16, key: &str) -> Result<(), Failure> {
+    const ROUNDS: u64 = 100;
+    let connected = TcpStream::connect(("127.0.0.1", port)).await;
+    let mut stream = BufReader::new(connected.map_err(Failure::of("connect"))?);
+    let mut last = None;
+    for round in 0..ROUNDS {
+        let value = format!("{round:08}");
+        let pipeline = format!("GET {key}\r\nSET {key} {value}\r\n");
+        stream.write_all(pipeline.as_bytes()).await.map_err(Failure::of("write a pipeline"))?;
+        let shown = match (line(&mut stream).await?.as_str(), round) {
+            ("$8", _) => Some(line(&mut stream).await?),
+            // Another node's run may have written it; the first GET shows whatever is there.
+            ("$-1", 0) => None,
+            (reply, _) => return Err(Failure::broken(format!("GET in round {round}: {reply:?}"))),
+        };
+        let written = line(&mut stream).await?;
+        Failure::unless(written == "+OK", || format!("SET in round {round}: {written:?}"))?;
+        Failure::unless(round == 0 || shown == last, || format!("GET before the SET of {value} showed {shown:?}, and not {last:?}"))?;
+        last = Some(value);
+    }
+    Ok(())
+}
+
+async fn line(stream: &mut BufReader<TcpStream>) -> Result<String, Failure> {
+    let mut line = String::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_line(&mut line)).await;
+    read.map_err(Failure::of("wait for a reply"))?.map_err(Failure::of("read a reply"))?;
+    Ok(line.trim_end().to_owned())
 }
 
 /// Writes a key of these slots through each door of each node in turn, and reads it through all of them.

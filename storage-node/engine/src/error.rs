@@ -14,6 +14,9 @@ pub enum EngineError {
         /// What the library said.
         reason: String,
     },
+    /// The disk would have to be read, and only memory was asked.
+    #[error("what was asked for is not in memory")]
+    NotInMemory,
     /// What was read does not make sense.
     #[error("{what} is damaged: {reason}")]
     Damaged {

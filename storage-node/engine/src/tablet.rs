@@ -63,6 +63,15 @@ pub enum TabletChange {
 /// Sees one key and value of a scan, and says whether to go on.
 pub type TabletVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
+/// A way to read a tablet.
+pub trait TabletRead {
+    /// The value of a key.
+    fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+
+    /// Visits `from <= key < to` in order, until the visitor breaks.
+    fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError>;
+}
+
 /// The applied state of one replica. Reads see all writes before them.
 pub trait Tablet: Send + Sync {
     /// The value of a key.
@@ -70,6 +79,12 @@ pub trait Tablet: Send + Sync {
 
     /// Visits `from <= key < to` in order, until the visitor breaks.
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError>;
+
+    /// Reads what memory holds, and says [`EngineError::NotInMemory`] where that does not suffice: a host loop does not wait for the disk.
+    fn in_memory(&self) -> Box<dyn TabletRead + '_>;
+
+    /// Reads of this moment, whatever is written meanwhile.
+    fn snapshot(&self) -> Box<dyn TabletRead + '_>;
 
     /// Makes changes visible, all at once.
     fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError>;

@@ -87,6 +87,9 @@ pub enum ReadError {
     /// The disk or the library below failed; the replica must stop.
     #[error("cannot read the tablet: {0}")]
     Storage(String),
+    /// A record is not in memory, and the reader was not to wait for the disk: evaluate again with one that may.
+    #[error("the record is not in memory")]
+    Cold,
     /// A record does not decode; the replica must stop and be replaced.
     #[error("the record of key {key:?} is damaged: {reason}")]
     Corrupt {

@@ -8,7 +8,7 @@ use super::{
 use crate::{descriptor::Applied, limits};
 use bytes::Bytes;
 use strata_base::{Hlc, SlotRange, StoreId};
-use strata_kv::{ErrorReply, Facts, Failure, Overlay, Reply, View, entry::Entry};
+use strata_kv::{ErrorReply, Facts, Failure, Reply, View, entry::Entry};
 use strata_raft_group::Role;
 
 /// What one round came to.
@@ -270,9 +270,8 @@ impl<T> Host<T> {
         if !replica.barriers.iter().any(|barrier| barrier.granted.is_some_and(|index| index <= applied)) {
             return;
         }
-        let Some(reader) = replica.reader() else { return };
+        let Some(tablet) = replica.tablet.clone() else { return };
         let now_ms = self.now_ms();
-        let mut empty = Overlay::default();
         let mut has_answered = false;
         for mut barrier in std::mem::take(&mut replica.barriers) {
             if barrier.granted.is_none_or(|index| index > applied) {
@@ -287,7 +286,7 @@ impl<T> Host<T> {
                 has_answered = true;
                 match reading {
                     Reading::Evaluated { token, reply, .. } => self.done(token, Outcome::Reply(reply)),
-                    Reading::Beside(queued) => self.read_beside(replica, &reader, &mut empty, now_ms, queued),
+                    Reading::Beside(queued) => self.read_beside(replica, &tablet, now_ms, queued),
                 }
             }
             if !barrier.readings.is_empty() {
@@ -297,34 +296,6 @@ impl<T> Host<T> {
         // Without progress another look would be the same look, for ever: a passed barrier may still wait for an entry.
         if has_answered && (!replica.readings.is_empty() || !replica.queue.is_empty()) {
             self.touch(replica.shard);
-        }
-    }
-
-    fn read_beside(
-        &mut self,
-        replica: &mut Replica<T>,
-        reader: &crate::bridge::TabletReader,
-        empty: &mut Overlay,
-        now_ms: u64,
-        queued: Queued<T>,
-    ) {
-        let hlc = replica.applied.hlc.max(Hlc::from_millis(now_ms));
-        let facts = facts(&replica.applied, replica.slots(), self.draws.u64(..));
-        let mut view = View::with_facts(reader, empty, hlc, facts);
-        let reply = match queued.command.call.try_evaluate(&mut view) {
-            Ok(reply) => reply,
-            Err(Failure::Reply(error)) => Reply::Error(error),
-            Err(Failure::Read(error)) => {
-                self.stop(replica, format!("cannot read: {error}"));
-                return self.refuse(queued.command.token, NotDone::Stopped);
-            }
-        };
-        if view.finish().needs_tick {
-            // The key is expired by our clock only. In the queue its expiry becomes part of the log before anybody hears of it.
-            replica.queue_bytes += size(&queued);
-            replica.queue.push_back(queued);
-        } else {
-            self.done(queued.command.token, Outcome::Reply(reply));
         }
     }
 
@@ -386,11 +357,11 @@ const ARCHIVE_FULL: ErrorReply = ErrorReply::fixed(
     "OOM command not allowed while the local log is full of what the archive's store did not take: see the cluster's conditions",
 );
 
-fn facts(applied: &Applied, slots: SlotRange, random: u64) -> Facts {
+pub(super) fn facts(applied: &Applied, slots: SlotRange, random: u64) -> Facts {
     Facts { applied: applied.hlc, counts: applied.counts, slots, random }
 }
 
-fn size<T>(queued: &Queued<T>) -> usize {
+pub(super) fn size<T>(queued: &Queued<T>) -> usize {
     const OVERHEAD: usize = 128;
     OVERHEAD + queued.command.call.arguments.iter().map(Bytes::len).sum::<usize>()
 }

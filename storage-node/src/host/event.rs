@@ -1,6 +1,7 @@
 //! What a host is told, and what it asks for.
 
 use super::{
+    cold::{ColdRead, ColdReturn},
     files::{FilesDone, FilesWork},
     proof::LeadTerm,
 };
@@ -203,6 +204,8 @@ pub enum Event<T> {
     },
     /// Work with files is done.
     Files(Box<FilesDone>),
+    /// A read from the disk has no reply.
+    ColdReturned(ColdReturn<T>),
     /// The disk's free space was looked at.
     Disk {
         /// The file system's size, in bytes.
@@ -272,6 +275,8 @@ pub enum Effect<T> {
         /// What.
         outcome: Outcome,
     },
+    /// Read from the disk, and answer the client; what has no reply comes back as [`Event::ColdReturned`].
+    Read(Box<ColdRead<T>>),
     /// Answer an order.
     Answer {
         /// Whose.

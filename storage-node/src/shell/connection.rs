@@ -124,10 +124,12 @@ impl Connection {
     }
 
     fn begin(&self, call: &Call, pipeline: &mut Pipeline) -> Option<Begun> {
-        let Pipeline { begun, queued, .. } = pipeline;
-        let begun = self.router.begin(call, begun, |shard| !call.spec.is_write() && !queued.contains(&shard))?;
+        let Pipeline { begun: earlier, queued, .. } = pipeline;
+        let begun = self.router.begin(call, earlier, |shard| !call.spec.is_write() && !queued.contains(&shard))?;
         if call.spec.is_write() && !queued.contains(&begun.shard()) {
             queued.push(begun.shard());
+            // A read that this write follows must not be passed by it: both go through the queue.
+            earlier.iter_mut().filter(|command| command.shard == begun.shard()).for_each(|command| command.is_beside_queue = false);
         }
         Some(begun)
     }

@@ -1,4 +1,5 @@
-//! The driver: the threads around a host. One runs its turns, one writes the log, one does the slow work of tablets.
+//! The driver: the threads around a host. One runs its turns, one writes the log, one does the slow work of tablets, many read what is not in
+//! memory.
 
 use super::{
     files::FilesWorker,
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    host::{Effect, Event, FilesWork, Host, HostSettings, Outcome, Stores, Wants},
+    host::{ColdDone, ColdRead, Effect, Event, FilesWork, Host, HostSettings, NotDone, Outcome, Stores, Wants},
     limits,
     routes::RouteTable,
 };
@@ -168,6 +169,11 @@ pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Re
     let (files_sender, files_receiver) = crossbeam_channel::bounded(limits::EVENTS_MAX);
     let files = FilesWorker { tablets: tablets.clone(), host: handle.clone(), data_dir: around.data_dir.clone() };
     spawn("files", Box::new(move || files.run(&files_receiver)));
+    let (cold_sender, cold_receiver) = crossbeam_channel::bounded(limits::COLD_READS_MAX);
+    for _ in 0..limits::READERS {
+        let (reads, handle) = (cold_receiver.clone(), handle.clone());
+        spawn("reader", Box::new(move || read_cold(&reads, &handle)));
+    }
     let worker = SlowWorker { log, tablets, handle: handle.clone(), data_dir: around.data_dir.clone() };
     spawn("tablets", Box::new(move || worker.run(&slow_receiver)));
     let looper = Looper {
@@ -179,6 +185,7 @@ pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Re
         log: log_sender,
         slow: slow_sender,
         files: files_sender,
+        cold: cold_sender,
         tickets: BTreeMap::new(),
         next_ticket: 0,
         taken: VecDeque::new(),
@@ -196,6 +203,7 @@ struct Looper {
     log: Sender<(LogBatch, u64)>,
     slow: Sender<Slow>,
     files: Sender<FilesWork>,
+    cold: Sender<Box<ColdRead<Token>>>,
     tickets: BTreeMap<u64, oneshot::Sender<Answer>>,
     next_ticket: u64,
     /// Out of the inbox, and for the next turns.
@@ -308,6 +316,11 @@ impl Looper {
                 // A client that went away takes no reply.
                 let _ = token.send(outcome);
             }
+            Effect::Read(read) => {
+                if let Err(error) = self.cold.try_send(read) {
+                    let _ = error.into_inner().into_token().send(Outcome::NotDone(NotDone::Busy));
+                }
+            }
             Effect::Answer { ticket, answer } => {
                 if let Some(sender) = self.tickets.remove(&ticket) {
                     let _ = sender.send(answer);
@@ -326,6 +339,17 @@ impl Looper {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads from the disk until the host is gone.
+fn read_cold(reads: &Receiver<Box<ColdRead<Token>>>, host: &HostHandle) {
+    while let Ok(read) = reads.recv() {
+        match read.perform() {
+            // A client that went away takes no reply.
+            ColdDone::Answered { token, reply } => drop(token.send(Outcome::Reply(reply))),
+            ColdDone::Returned(returned) => host.give(Input::Event(Event::ColdReturned(returned))),
+        }
     }
 }
 

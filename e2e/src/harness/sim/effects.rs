@@ -8,7 +8,7 @@ use super::{
 };
 use strata_base::StoreId;
 use strata_engine::{log::LogStore, tablet::TabletStore};
-use strata_node::host::{Effect, Event, PeerMessage};
+use strata_node::host::{ColdDone, ColdRead, Effect, Event, Outcome, PeerMessage};
 
 impl Simulation {
     /// Something arrives at a node, which will take it soon, together with whatever else arrives until then.
@@ -65,6 +65,10 @@ impl Simulation {
                 let delay = self.slowness(node) * self.draws.u64(MILLI..30 * MILLI);
                 self.queue.after(delay, Action::Flush { node, life, shard, generation, applied, tablet });
             }
+            Effect::Read(read) => {
+                let delay = self.slowness(node) * self.draws.u64(50..2 * MILLI);
+                self.queue.after(delay, Action::ReadCold { node, life, read });
+            }
             Effect::PurgeLog => {
                 let delay = self.draws.u64(MILLI..10 * MILLI);
                 self.queue.after(delay, Action::Purge { node, life });
@@ -85,6 +89,18 @@ impl Simulation {
             Effect::Call(call) => self.ask_store(node, call),
             Effect::Files(work) => self.work_with_files(node, work),
             Effect::Publish(routes) => self.nodes[node].routes = routes,
+        }
+    }
+
+    /// The disk has read; the reply goes past the host.
+    pub(super) fn read_cold(&mut self, node: usize, read: ColdRead<Token>) {
+        match read.perform() {
+            ColdDone::Answered { token, reply } => {
+                let outcome = Outcome::Reply(reply);
+                self.trace.note((token, format!("{outcome:?}")));
+                self.command_done(token, &outcome);
+            }
+            ColdDone::Returned(returned) => self.arrive(node, Event::ColdReturned(returned)),
         }
     }
 

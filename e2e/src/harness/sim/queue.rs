@@ -8,7 +8,7 @@ use std::{
 };
 use strata_base::{PeerId, ShardId, StoreId};
 use strata_engine::tablet::Tablet;
-use strata_node::host::{Event, PeerMessage};
+use strata_node::host::{ColdRead, Event, PeerMessage};
 
 /// What names a command that a client waits for.
 pub(super) type Token = u64;
@@ -37,6 +37,8 @@ pub(super) enum Action {
     Purge { node: usize, life: u64 },
     /// The disk has removed old tablets.
     Retain { node: usize, life: u64, shard: ShardId, keep: Option<u64> },
+    /// The disk has read what was not in memory.
+    ReadCold { node: usize, life: u64, read: Box<ColdRead<Token>> },
     /// The files of a snapshot are taken.
     TakeSnapshot { node: usize, life: u64, parcel: Parcel },
     /// A snapshot has crossed the network, or not.

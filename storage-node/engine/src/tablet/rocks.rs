@@ -3,12 +3,12 @@
 //! The write-ahead log is off and flushes are atomic over all families. All tablets of a node share one block cache and one budget of
 //! memtables, so that an idle tablet costs little.
 
-use super::{Tablet, TabletChange, TabletFamily, TabletStore, TabletVisitor};
+use super::{Tablet, TabletChange, TabletFamily, TabletRead, TabletStore, TabletVisitor};
 use crate::EngineError;
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, FlushOptions, IteratorMode, LogLevel, Options,
-    ReadOptions, WriteBatch, WriteBufferManager, WriteOptions, checkpoint::Checkpoint,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, ErrorKind, FlushOptions, IteratorMode, LogLevel,
+    Options, ReadOptions, ReadTier, Snapshot, WriteBatch, WriteBufferManager, WriteOptions, checkpoint::Checkpoint,
 };
 use std::{
     fs,
@@ -24,6 +24,8 @@ pub struct RocksSettings {
     pub block_cache_bytes: u64,
     /// All memtables together, in bytes.
     pub write_buffer_bytes: u64,
+    /// Whether files are read and written past the page cache.
+    pub direct_io: bool,
 }
 
 /// The tablets of a node, under one folder: `<folder>/<shard>/<generation>/`.
@@ -47,6 +49,14 @@ impl RocksTabletStore {
     /// Opens the files of a snapshot that was just received; their folder goes with the tablet.
     pub fn open_received(&self, path: &Path) -> Result<Arc<dyn Tablet>, EngineError> {
         self.open_at(path, true)
+    }
+
+    /// Opens the files of a tablet that another process may be serving; nothing is written.
+    pub fn open_read_only(&self, path: &Path) -> Result<Arc<dyn Tablet>, EngineError> {
+        let families = TabletFamily::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), self.options.clone()));
+        let opened = DB::open_cf_descriptors_read_only(&self.options, path, families, false);
+        let db = opened.map_err(EngineError::failed("cannot open a tablet for reading"))?;
+        Ok(Arc::new(RocksTablet { db, write_options: WriteOptions::default(), path: path.to_owned(), is_temporary: false }))
     }
 
     fn open_at(&self, path: &Path, is_temporary: bool) -> Result<Arc<dyn Tablet>, EngineError> {
@@ -85,6 +95,8 @@ fn shared_options(settings: RocksSettings) -> Options {
     options.set_stats_dump_period_sec(0);
     options.set_max_open_files(512);
     options.create_if_missing(false);
+    options.set_use_direct_reads(settings.direct_io);
+    options.set_use_direct_io_for_flush_and_compaction(settings.direct_io);
     options
 }
 
@@ -217,28 +229,102 @@ impl RocksTablet {
     fn family(&self, family: TabletFamily) -> &ColumnFamily {
         self.db.cf_handle(family.name()).expect("all families were opened")
     }
-}
 
-impl Tablet for RocksTablet {
-    fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        let value = self.db.get_pinned_cf(self.family(family), key).map_err(EngineError::failed("cannot read a tablet"))?;
+    fn get_by(&self, options: &ReadOptions, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        let value = self.db.get_pinned_cf_opt(self.family(family), key, options).map_err(read_error("cannot read a tablet"))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
-    fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
+    fn scan_by(
+        &self,
+        mut options: ReadOptions,
+        family: TabletFamily,
+        (from, to): (&[u8], &[u8]),
+        visit: &mut TabletVisitor<'_>,
+    ) -> Result<(), EngineError> {
         if from >= to {
             return Ok(());
         }
-        let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
         for record in self.db.iterator_cf_opt(self.family(family), options, IteratorMode::Start) {
-            let (key, value) = record.map_err(EngineError::failed("cannot scan a tablet"))?;
+            let (key, value) = record.map_err(read_error("cannot scan a tablet"))?;
             if visit(&key, &value).is_break() {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+fn read_error(doing: &'static str) -> impl FnOnce(rocksdb::Error) -> EngineError {
+    move |error| match error.kind() {
+        ErrorKind::Incomplete => EngineError::NotInMemory,
+        _ => EngineError::Failed { doing, reason: error.to_string() },
+    }
+}
+
+/// What memtables and block cache hold.
+struct InMemory<'a> {
+    tablet: &'a RocksTablet,
+    options: ReadOptions,
+}
+
+fn in_memory_options() -> ReadOptions {
+    let mut options = ReadOptions::default();
+    options.set_read_tier(ReadTier::BlockCache);
+    options
+}
+
+impl TabletRead for InMemory<'_> {
+    fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.tablet.get_by(&self.options, family, key)
+    }
+
+    fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
+        self.tablet.scan_by(in_memory_options(), family, (from, to), visit)
+    }
+}
+
+/// One moment.
+struct AtOnce<'a> {
+    tablet: &'a RocksTablet,
+    snapshot: Snapshot<'a>,
+}
+
+impl AtOnce<'_> {
+    fn options(&self) -> ReadOptions {
+        let mut options = ReadOptions::default();
+        options.set_snapshot(&self.snapshot);
+        options
+    }
+}
+
+impl TabletRead for AtOnce<'_> {
+    fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.tablet.get_by(&self.options(), family, key)
+    }
+
+    fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
+        self.tablet.scan_by(self.options(), family, (from, to), visit)
+    }
+}
+
+impl Tablet for RocksTablet {
+    fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.get_by(&ReadOptions::default(), family, key)
+    }
+
+    fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
+        self.scan_by(ReadOptions::default(), family, (from, to), visit)
+    }
+
+    fn in_memory(&self) -> Box<dyn TabletRead + '_> {
+        Box::new(InMemory { tablet: self, options: in_memory_options() })
+    }
+
+    fn snapshot(&self) -> Box<dyn TabletRead + '_> {
+        Box::new(AtOnce { tablet: self, snapshot: self.db.snapshot() })
     }
 
     fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError> {
@@ -273,5 +359,53 @@ impl Tablet for RocksTablet {
     fn file_bytes(&self) -> u64 {
         let files = fs::read_dir(&self.path).into_iter().flatten().filter_map(|entry| entry.ok()?.metadata().ok());
         files.map(|file| file.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::ControlFlow;
+
+    const SETTINGS: RocksSettings = RocksSettings { block_cache_bytes: 1 << 20, write_buffer_bytes: 1 << 20, direct_io: true };
+
+    fn put(key: &'static str, value: &'static str) -> TabletChange {
+        TabletChange::Put(TabletFamily::Meta, Bytes::from_static(key.as_bytes()), Bytes::from_static(value.as_bytes()))
+    }
+
+    fn first(read: &dyn TabletRead) -> Result<Option<Vec<u8>>, EngineError> {
+        let mut found = None;
+        read.scan(TabletFamily::Meta, b"a", b"z", &mut |_, value| {
+            found = Some(value.to_vec());
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    #[test]
+    fn what_is_not_in_memory_is_said_to_be_and_a_snapshot_reads_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shard = ShardId(1);
+        let written = RocksTabletStore::new(folder.path(), SETTINGS).and_then(|store| store.create(shard, 1)).expect("a tablet");
+        written.write(vec![put("key", "old")]).expect("it takes a record");
+        assert_eq!(written.in_memory().get(TabletFamily::Meta, b"key"), Ok(Some(Bytes::from_static(b"old"))), "a memtable is memory");
+        written.flush().expect("it flushes");
+        drop(written);
+
+        // A new store has a cache of its own, with nothing in it.
+        let store = RocksTabletStore::new(folder.path(), SETTINGS).expect("a store");
+        let tablet = store.open(shard, 1).expect("it opens");
+        assert_eq!(tablet.in_memory().get(TabletFamily::Meta, b"key"), Err(EngineError::NotInMemory));
+        assert_eq!(first(&*tablet.in_memory()), Err(EngineError::NotInMemory));
+        let snapshot = tablet.snapshot();
+        tablet.write(vec![put("key", "new")]).expect("it takes a record");
+        assert_eq!(snapshot.get(TabletFamily::Meta, b"key"), Ok(Some(Bytes::from_static(b"old"))));
+        assert_eq!(first(&*snapshot), Ok(Some(b"old".to_vec())));
+        assert_eq!(tablet.in_memory().get(TabletFamily::Meta, b"key"), Ok(Some(Bytes::from_static(b"new"))));
+        assert_eq!(
+            store.open_read_only(&store.path(shard, 1)).map(|tablet| tablet.get(TabletFamily::Meta, b"key")).expect("it opens beside"),
+            Ok(Some(Bytes::from_static(b"old"))),
+            "only what is in files"
+        );
     }
 }

@@ -1,0 +1,123 @@
+//! Reads beside the queue, and those of them that memory cannot answer: the host hands these on, with all that they need, and goes on. Whoever
+//! waits for the disk is one of many threads, and never the host.
+
+use super::{
+    Host, NotDone, Outcome,
+    evaluate::{facts, size},
+    event::{Command, Effect},
+    replica::{Queued, Replica},
+};
+use crate::bridge::ViewReader;
+use std::sync::Arc;
+use strata_base::{Hlc, ShardId};
+use strata_engine::tablet::Tablet;
+use strata_kv::{Facts, Failure, Overlay, Read, ReadError, Reply, View, command::Call};
+
+/// A command that was granted its read, and needs the disk.
+pub struct ColdRead<T> {
+    tablet: Arc<dyn Tablet>,
+    generation: u64,
+    hlc: Hlc,
+    facts: Facts,
+    command: Command<T>,
+}
+
+/// What became of a cold read.
+pub enum ColdDone<T> {
+    /// It has its reply.
+    Answered {
+        /// Whose.
+        token: T,
+        /// What.
+        reply: Reply,
+    },
+    /// The host must see to it.
+    Returned(ColdReturn<T>),
+}
+
+/// A cold read that could not be answered from the disk.
+pub enum ColdReturn<T> {
+    /// The key is expired by the clock only, which is for the queue to say.
+    Queue(Command<T>),
+    /// The disk failed.
+    Failed {
+        /// The shard.
+        shard: ShardId,
+        /// The generation of the tablet that failed.
+        generation: u64,
+        /// Who waits.
+        token: T,
+        /// What the disk said.
+        reason: String,
+    },
+}
+
+impl<T> ColdRead<T> {
+    /// Reads one moment of the tablet, not before the read was granted. Waits for the disk.
+    pub fn perform(self) -> ColdDone<T> {
+        let ColdRead { tablet, generation, hlc, facts, command } = self;
+        match read(&ViewReader(tablet.snapshot()), &command.call, hlc, facts) {
+            Ok(Some(reply)) => ColdDone::Answered { token: command.token, reply },
+            Ok(None) => ColdDone::Returned(ColdReturn::Queue(Command { is_beside_queue: false, ..command })),
+            Err(error) => {
+                let (shard, token, reason) = (command.shard, command.token, error.to_string());
+                ColdDone::Returned(ColdReturn::Failed { shard, generation, token, reason })
+            }
+        }
+    }
+
+    /// Who waits.
+    pub fn into_token(self) -> T {
+        self.command.token
+    }
+}
+
+/// Evaluates a command that only reads; none where its key is expired by the clock, and not yet in the log.
+fn read(reader: &dyn Read, call: &Call, hlc: Hlc, facts: Facts) -> Result<Option<Reply>, ReadError> {
+    let mut empty = Overlay::default();
+    let mut view = View::with_facts(reader, &mut empty, hlc, facts);
+    let reply = match call.try_evaluate(&mut view) {
+        Ok(reply) => reply,
+        Err(Failure::Reply(error)) => Reply::Error(error),
+        Err(Failure::Read(error)) => return Err(error),
+    };
+    Ok((!view.finish().needs_tick).then_some(reply))
+}
+
+impl<T> Host<T> {
+    /// Answers a read that was granted, if memory suffices.
+    pub(super) fn read_beside(&mut self, replica: &mut Replica<T>, tablet: &Arc<dyn Tablet>, now_ms: u64, queued: Queued<T>) {
+        let hlc = replica.applied.hlc.max(Hlc::from_millis(now_ms));
+        let facts = facts(&replica.applied, replica.slots(), self.draws.u64(..));
+        match read(&ViewReader(tablet.in_memory()), &queued.command.call, hlc, facts) {
+            Ok(Some(reply)) => self.done(queued.command.token, Outcome::Reply(reply)),
+            Ok(None) => {
+                // In the queue its expiry becomes part of the log before anybody hears of it.
+                replica.queue_bytes += size(&queued);
+                replica.queue.push_back(queued);
+            }
+            Err(ReadError::Cold) => {
+                let (tablet, generation) = (tablet.clone(), replica.generation);
+                self.effects.push(Effect::Read(Box::new(ColdRead { tablet, generation, hlc, facts, command: queued.command })));
+            }
+            Err(error) => {
+                self.stop(replica, format!("cannot read: {error}"));
+                self.refuse(queued.command.token, NotDone::Stopped);
+            }
+        }
+    }
+
+    pub(super) fn on_cold_returned(&mut self, returned: ColdReturn<T>) {
+        match returned {
+            ColdReturn::Queue(command) => self.on_command(command),
+            ColdReturn::Failed { shard, generation, token, reason } => {
+                let replica = self.replicas.get_mut(&shard).filter(|replica| replica.generation == generation);
+                if let Some(replica) = replica {
+                    replica.stopped.get_or_insert(format!("cannot read: {reason}"));
+                    self.touch(shard);
+                }
+                self.refuse(token, NotDone::Stopped);
+            }
+        }
+    }
+}
