@@ -40,13 +40,22 @@ pub mod cold;
 mod etcd;
 mod generator;
 mod meter;
+#[cfg(feature = "disk")]
+mod restore;
 mod routes;
 mod rows;
 mod sample;
 
 /// Every row's name.
-pub const ROWS: [&str; 6] =
-    ["idle_16_shards", "get_3x_vs_redis", "get_3x_p16_vs_redis", "set_3x_vs_etcd", "set_1x_vs_redis_always", "get_cold_vs_rocksdb"];
+pub const ROWS: [&str; 7] = [
+    "idle_16_shards",
+    "get_3x_vs_redis",
+    "get_3x_p16_vs_redis",
+    "set_3x_vs_etcd",
+    "set_1x_vs_redis_always",
+    "get_cold_vs_rocksdb",
+    "restore",
+];
 
 /// How a run is wished.
 #[derive(Clone, Debug)]
@@ -67,6 +76,8 @@ pub struct Wish {
     pub read_keys: u32,
     /// Keys that writes choose from.
     pub write_keys: u32,
+    /// What the restored cluster holds, counted once, in MiB.
+    pub restore_mib: u64,
     /// etcd's program.
     pub etcd: Option<PathBuf>,
 }
@@ -125,6 +136,10 @@ pub async fn run(wish: Wish) -> Result<(), Failure> {
     #[cfg(feature = "disk")]
     if wish.has("get_cold_vs_rocksdb") {
         cold::get_cold(&ground).await?;
+    }
+    #[cfg(feature = "disk")]
+    if wish.has("restore") {
+        restore::restore(&mut ground).await?;
     }
     Ok(())
 }

@@ -53,9 +53,10 @@ impl Ground {
 }
 
 /// Plays a scenario on a cluster of its own, within a deadline. Prints the seed first, and last again if it fails; `STRATA_SEED` sets it.
-pub fn play(name: &'static str, options: Options, body: impl AsyncFnOnce(&mut Scene) -> Result<(), Failure>) -> Result<(), Failure> {
+/// `STRATA_TRIALS=N` plays it N times, with other seeds.
+pub fn play(name: &'static str, options: Options, body: impl AsyncFn(&mut Scene) -> Result<(), Failure>) -> Result<(), Failure> {
     perform(name, async |seed| {
-        let mut scene = Scene::start(name, seed, options).await?;
+        let mut scene = Scene::start(name, seed, options.clone()).await?;
         let played = in_time(body(&mut scene)).await.and_then(|()| scene.cluster.check_alive());
         played.map_err(|failure| failure.and(&scene.cluster.autopsy()))
     })
@@ -65,12 +66,13 @@ pub fn play(name: &'static str, options: Options, body: impl AsyncFnOnce(&mut Sc
 /// build none, it is skipped, and says so.
 pub fn play_archived(
     name: &'static str,
-    mut options: Options,
-    body: impl AsyncFnOnce(&mut Scene, &mut Ground) -> Result<(), Failure>,
+    options: Options,
+    body: impl AsyncFn(&mut Scene, &mut Ground) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let played = perform(name, async |seed| {
         let mut ground = Ground::start(seed ^ 0x5a5a).await?;
         let (endpoint, credentials) = (ground.proxy.endpoint(), ground.store.credentials());
+        let mut options = options.clone();
         let archive = options.settings.archive.take().unwrap_or_else(|| ArchiveSettings::below("scenario/archive"));
         options.settings.archive = Some(ArchiveSettings { endpoint, credentials, ..archive });
         let mut scene = Scene::start(name, seed, options).await?;
@@ -91,9 +93,20 @@ async fn in_time(playing: impl Future<Output = Result<(), Failure>>) -> Result<(
     tokio::time::timeout(SCENE_DEADLINE, playing).await.unwrap_or_else(|_| Err(late()))
 }
 
-fn perform(name: &'static str, playing: impl AsyncFnOnce(u64) -> Result<(), Failure>) -> Result<(), Failure> {
+fn perform(name: &'static str, playing: impl AsyncFn(u64) -> Result<(), Failure>) -> Result<(), Failure> {
+    let trials = number("STRATA_TRIALS", 1)?;
+    let first = number("STRATA_SEED", SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64))?;
+    for trial in 0..trials {
+        perform_once(name, first + trial, &playing)?;
+    }
+    if trials > 1 {
+        say(format!("{name}: {trials} trials held"));
+    }
+    Ok(())
+}
+
+fn perform_once(name: &'static str, seed: u64, playing: &impl AsyncFn(u64) -> Result<(), Failure>) -> Result<(), Failure> {
     let start = Instant::now();
-    let seed = seed()?;
     say(format!("{name}: seed {seed}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let result = runtime.map_err(Failure::of("start a runtime"))?.block_on(playing(seed));
@@ -105,10 +118,10 @@ fn perform(name: &'static str, playing: impl AsyncFnOnce(u64) -> Result<(), Fail
     result
 }
 
-fn seed() -> Result<u64, Failure> {
-    match std::env::var("STRATA_SEED") {
-        Ok(text) => text.parse().map_err(Failure::of(format!("take {text:?} in STRATA_SEED for a number"))),
-        Err(_) => Ok(SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64)),
+fn number(variable: &str, otherwise: u64) -> Result<u64, Failure> {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().map_err(Failure::of(format!("take {text:?} in {variable} for a number"))),
+        Err(_) => Ok(otherwise),
     }
 }
 

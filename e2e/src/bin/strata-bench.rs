@@ -34,6 +34,9 @@ struct Arguments {
     /// Keys that writes choose from.
     #[arg(long, default_value_t = 200_000)]
     write_keys: u32,
+    /// What the restored cluster holds, counted once, in MiB.
+    #[arg(long, default_value_t = 4_096)]
+    restore_mib: u64,
     /// Be the reader that a row compares with: read these tablets, and tell how fast.
     #[arg(long, hide = true)]
     read_tablets: Option<PathBuf>,
@@ -43,10 +46,10 @@ struct Arguments {
 }
 
 fn main() -> Result<(), Failure> {
-    let Arguments { rows, seconds, warm_seconds, rounds, shards, value_bytes, read_keys, write_keys, read_tablets, etcd } =
+    let Arguments { rows, seconds, warm_seconds, rounds, shards, value_bytes, read_keys, write_keys, restore_mib, read_tablets, etcd } =
         Arguments::parse();
     let (length, warm, rounds) = (Duration::from_secs(seconds), Duration::from_secs(warm_seconds), rounds as usize);
-    let wish = Wish { rows, length, warm, rounds, shards, value_bytes, read_keys, write_keys, etcd };
+    let wish = Wish { rows, length, warm, rounds, shards, value_bytes, read_keys, write_keys, restore_mib, etcd };
     // One thread, whatever is loaded: what a server shares the machine with is then at most one core of client.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::of("start a runtime"))?;

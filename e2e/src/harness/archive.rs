@@ -32,7 +32,7 @@ use strata_node_api::{
 const BUCKET_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a restore may take.
-const RESTORE_DEADLINE: Duration = Duration::from_secs(120);
+const RESTORE_DEADLINE: Duration = Duration::from_secs(200);
 
 /// How long a failure of the store that may pass is put up with by whoever reads the bucket, in milliseconds.
 const PATIENCE_MILLIS: u64 = 20_000;

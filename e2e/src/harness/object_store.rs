@@ -71,6 +71,11 @@ impl ObjectStore {
         CredentialFiles { access_key_id: file("access-key-id"), secret_access_key: file("secret-access-key") }
     }
 
+    /// `id:secret` of who may ask, for programs that take them so. Neither is worth anything elsewhere.
+    pub fn user(&self) -> String {
+        format!("{ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}")
+    }
+
     /// The file that holds an object.
     pub fn object(&self, key: &str) -> PathBuf {
         self.bucket_folder().join(key)

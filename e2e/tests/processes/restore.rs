@@ -20,41 +20,38 @@ const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn everything_is_lost_in_mid_write() -> Result<(), Failure> {
-    for _ in 0..trials() {
-        play_archived("everything_is_lost_in_mid_write", Options::three_nodes(8), async |scene, _ground| {
-            scene.cluster.bootstrap_archived().await?;
-            scene.cluster.spread_leaders().await?;
-            let load = scene.load(Size { writers: 6, ..Size::default() });
-            load.until_acknowledged(500).await?;
-            scene.cluster.checkpoint_all().await?;
-            load.until_acknowledged(1_500).await?;
-            let promised = scene.cluster.recovery().await;
-            let lost_at = unix_millis();
-            scene.cluster.lose_everything().await?;
-            let ledger = load.finish().await?;
-            let path = scene.cluster.folder().join("history-lost.jsonl");
-            strata_e2e::checker::linearizable(&ledger.history, &path).await?;
+    play_archived("everything_is_lost_in_mid_write", Options::three_nodes(8), async |scene, _ground| {
+        scene.cluster.bootstrap_archived().await?;
+        scene.cluster.spread_leaders().await?;
+        let load = scene.load(Size { writers: 6, ..Size::default() });
+        load.until_acknowledged(500).await?;
+        scene.cluster.checkpoint_all().await?;
+        load.until_acknowledged(1_500).await?;
+        let promised = scene.cluster.recovery().await;
+        let lost_at = unix_millis();
+        scene.cluster.lose_everything().await?;
+        let ledger = load.finish().await?;
+        let path = scene.cluster.folder().join("history-lost.jsonl");
+        strata_e2e::checker::linearizable(&ledger.history, &path).await?;
 
-            let started = std::time::Instant::now();
-            scene.cluster.restore(Target::Latest).await?;
-            let endpoints = std::sync::Arc::new(scene.endpoints());
-            let late = ledger.acks.judge_after_loss(&endpoints, |key| promised.latest_of(key)).await?;
-            say(format!(
-                "loss: acknowledged={} lost_older_than_promised=0 lost_after={late} promised_before_loss={}ms restore={:.1}s",
-                ledger.acks.count(),
-                lost_at.saturating_sub(promised.latest()),
-                started.elapsed().as_secs_f64(),
-            ));
-            let next = scene.load(Size { counters: 0, page: 1, ..Size::default() });
-            next.until_acknowledged(500).await?;
-            scene.judge(next).await?;
-            // A child is whole under its own path when each of its shards has a checkpoint there.
-            scene.cluster.checkpoint_all().await?;
-            scene.cluster.until_archived().await?;
-            super::archive::is_sound_but_for_orphans(scene).await
-        })?;
-    }
-    Ok(())
+        let started = std::time::Instant::now();
+        scene.cluster.restore(Target::Latest).await?;
+        let endpoints = std::sync::Arc::new(scene.endpoints());
+        let late = ledger.acks.judge_after_loss(&endpoints, |key| promised.latest_of(key)).await?;
+        say(format!(
+            "loss: acknowledged={} lost_older_than_promised=0 lost_after={late} promised_before_loss={}ms restore={:.1}s",
+            ledger.acks.count(),
+            lost_at.saturating_sub(promised.latest()),
+            started.elapsed().as_secs_f64(),
+        ));
+        let next = scene.load(Size { counters: 0, page: 1, ..Size::default() });
+        next.until_acknowledged(500).await?;
+        scene.judge(next).await?;
+        // A child is whole under its own path when each of its shards has a checkpoint there.
+        scene.cluster.checkpoint_all().await?;
+        scene.cluster.until_archived().await?;
+        super::archive::is_sound_but_for_orphans(scene).await
+    })
 }
 
 #[test]
@@ -218,9 +215,4 @@ async fn expect(client: &mut RedisClient, command: &redis::Cmd, reply: &Value) -
     let said = String::from_utf8_lossy(&command.get_packed_command()).replace("\r\n", " ");
     let answer = client.ask(command).await;
     Failure::unless(answer.as_ref() == Ok(reply), || format!("{said}should be answered with {reply:?}, and was with {answer:?}"))
-}
-
-/// How often the loss is played: once, or as `STRATA_TRIALS` says.
-fn trials() -> u32 {
-    std::env::var("STRATA_TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
 }
