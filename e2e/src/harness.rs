@@ -13,5 +13,6 @@ pub mod process;
 pub mod redis_server;
 pub mod s3_proxy;
 pub mod sim;
+pub mod small_disk;
 pub mod socket;
 pub mod wait;

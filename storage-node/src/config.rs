@@ -105,8 +105,12 @@ pub struct Auth {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Client connections, both ports together; more are refused with Redis's error. Default: 10000.
+    /// Client connections, both ports together; more are refused with Redis's error, and so are more than half of the files that the process may open.
+    /// Default: 10000.
     pub connections: usize,
+    /// How long a client may take to receive what was sent to it, a large reply or a megabyte of small ones, before it is closed, in milliseconds.
+    /// Default: 60000.
+    pub client_write_millis: u64,
     /// RocksDB's block cache, shared by all tablets, in bytes. Default: 128 MiB.
     pub block_cache_bytes: u64,
     /// RocksDB's memtables, all tablets together, in bytes. Default: 64 MiB.
@@ -143,6 +147,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 10_000,
+            client_write_millis: 60_000,
             block_cache_bytes: 128 << 20,
             write_buffer_bytes: 64 << 20,
             direct_io: false,
@@ -199,6 +204,9 @@ impl Config {
         if self.limits.connections == 0 {
             return Err("limits.connections is 0: no client could connect; choose at least 1".to_owned());
         }
+        if self.limits.client_write_millis == 0 {
+            return Err("limits.client_write_millis is 0: no client could be answered; choose at least 1".to_owned());
+        }
         if let Some(archive) = &self.archive {
             archive.check_beside(self.limits.log_bytes)?;
         }
@@ -221,6 +229,7 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("TLS_KEY", "tls.key"),
     ("AUTH_PASSWORD_FILE", "auth.password_file"),
     ("LIMITS_CONNECTIONS", "limits.connections"),
+    ("LIMITS_CLIENT_WRITE_MILLIS", "limits.client_write_millis"),
     ("LIMITS_BLOCK_CACHE_BYTES", "limits.block_cache_bytes"),
     ("LIMITS_WRITE_BUFFER_BYTES", "limits.write_buffer_bytes"),
     ("LIMITS_DIRECT_IO", "limits.direct_io"),

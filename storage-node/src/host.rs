@@ -55,7 +55,7 @@ mod start;
 mod tier;
 
 pub use cold::{ColdDone, ColdRead, ColdReturn};
-pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, Wants};
+pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, ReplyRoom, Wants};
 pub use files::{FilesDone, FilesWork, replay, seal};
 pub use order::FIRST_GENERATION;
 pub use proof::LeadTerm;

@@ -71,11 +71,9 @@ pub const COMMANDS_PER_TURN: usize = 4_096;
 /// Requests of one connection that are evaluated at the same time; further ones stay in its socket.
 pub const PIPELINE_MAX: usize = 1_024;
 
-/// A client that does not take its replies is closed once this many bytes wait for it.
+/// What the replies to commands that one connection has begun together may take until they are sent, in bytes: as much as the largest one. The
+/// commands beyond it are begun one by one as their client takes replies; a client that pipelined writes among them is closed.
 pub const REPLY_BUFFER_BYTES_MAX: usize = 256 << 20;
-
-/// How long a client may take to receive a reply, in milliseconds.
-pub const CLIENT_WRITE_MILLIS_MAX: u64 = 60_000;
 
 /// How long a request of a file of a snapshot, or its sender, may take for one piece, in milliseconds.
 pub const SNAPSHOT_PIECE_MILLIS_MAX: u64 = 30_000;

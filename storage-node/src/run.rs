@@ -19,6 +19,7 @@ use crate::{
         tls::Certificates,
     },
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{error::Error, io, path::Path, sync::Arc};
 use strata_base::StoreId;
 use strata_engine::{
@@ -124,7 +125,8 @@ async fn serve(config: Config, config_file: &Path) -> Result<(), Failure> {
         counters,
         password,
         ports,
-        connections_max: config.limits.connections as u64,
+        connections_max: server::seats(config.limits.connections as u64, open_files_max()),
+        client_write_millis: config.limits.client_write_millis,
         config_file: config_file.display().to_string(),
     });
     let router = Router::new(host, peers);
@@ -136,6 +138,13 @@ async fn serve(config: Config, config_file: &Path) -> Result<(), Failure> {
         });
     }
     until_the_end(tasks, fatal).await
+}
+
+/// How many files the process may open, after taking as many as an unprivileged process may; `None` for any number.
+fn open_files_max() -> Option<u64> {
+    let limits = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits });
+    if raised.is_ok() { limits.maximum } else { limits.current }
 }
 
 /// Waits until the process is told to end, or must.

@@ -47,6 +47,8 @@ pub struct Settings {
     pub tick_millis: u64,
     /// Client connections, both ports together.
     pub connections: usize,
+    /// How long a client may take to receive replies, in milliseconds.
+    pub client_write_millis: u64,
     /// Where the node archives to; none for nowhere.
     pub archive: Option<ArchiveSettings>,
     /// What all tablets together may cache of their files, in bytes.
@@ -55,6 +57,8 @@ pub struct Settings {
     pub write_buffer_bytes: u64,
     /// Whether tablets are read and written past the page cache.
     pub direct_io: bool,
+    /// What is to stay free of the disk, in bytes.
+    pub disk_reserve_bytes: u64,
 }
 
 impl Default for Settings {
@@ -63,10 +67,12 @@ impl Default for Settings {
             log_bytes: 64 << 20,
             tick_millis: 50,
             connections: 1_000,
+            client_write_millis: 60_000,
             archive: None,
             block_cache_bytes: 16 << 20,
             write_buffer_bytes: 16 << 20,
             direct_io: false,
+            disk_reserve_bytes: 16 << 20,
         }
     }
 }
@@ -145,7 +151,7 @@ impl NodeProcess {
              [listen]\nplain = \"127.0.0.1:{}\"\ncluster = \"127.0.0.1:{}\"\npeer = \"127.0.0.1:{}\"\n\
              api = \"127.0.0.1:{}\"\nstatus = \"127.0.0.1:{}\"\n\n\
              [tls]\nca = {authority:?}\ncertificate = {:?}\nkey = {:?}\n\n\
-             [limits]\nconnections = {}\nlog_bytes = {}\nblock_cache_bytes = {}\nwrite_buffer_bytes = {}\ndirect_io = {}\ndisk_reserve_bytes = {}\n\n\
+             [limits]\nconnections = {}\nclient_write_millis = {}\nlog_bytes = {}\nblock_cache_bytes = {}\nwrite_buffer_bytes = {}\ndirect_io = {}\ndisk_reserve_bytes = {}\n\n\
              [raft]\ntick_millis = {}\n",
             ports.plain,
             ports.cluster,
@@ -155,11 +161,12 @@ impl NodeProcess {
             identity.certificate,
             identity.key,
             settings.connections,
+            settings.client_write_millis,
             settings.log_bytes,
             settings.block_cache_bytes,
             settings.write_buffer_bytes,
             settings.direct_io,
-            16 << 20,
+            settings.disk_reserve_bytes,
             settings.tick_millis,
             data = directory.join("data"),
         );

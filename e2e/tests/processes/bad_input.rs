@@ -37,6 +37,13 @@ const READ_AT_ONCE_BYTES: usize = 64 << 10;
 /// How much memory a node may take while clients claim to send far more, in bytes: a load goes on meanwhile.
 const CLAIMS_BYTES_MAX: u64 = 256 << 20;
 
+/// How many clients never read, and how much memory each may cost, in bytes: what the node keeps of replies at most, and a little for its own.
+const SLOTHS: u64 = 2;
+const SLOTH_BYTES_MAX: u64 = (256 + 64) << 20;
+
+/// The value that they ask for, in bytes.
+const HEAVY_BYTES: usize = 4 << 20;
+
 #[test]
 fn resp_garbage_harms_nobody() -> Result<(), Failure> {
     play("resp_garbage_harms_nobody", Options::three_nodes(4), async |scene| {
@@ -216,6 +223,43 @@ fn monstrous() -> Vec<(Vec<u8>, &'static str)> {
         (vec![b'a'; LINE_BYTES_MAX], "too big inline request"),
         (request, "request exceeds 134217728 bytes"),
     ]
+}
+
+#[test]
+fn a_client_that_never_reads_is_hung_up_on() -> Result<(), Failure> {
+    let settings = Settings { client_write_millis: 2_000, ..Settings::default() };
+    play("a_client_that_never_reads_is_hung_up_on", Options { settings, ..Options::one_node(4) }, async |scene| {
+        scene.cluster.bootstrap().await?;
+        let port = scene.cluster.ports(0).plain;
+        let load = scene.load(Size::default());
+        load.until_acknowledged(200).await?;
+        let mut steady = welcome(port).await?;
+        steady.say(format!("*3\r\n$3\r\nSET\r\n$5\r\nheavy\r\n${HEAVY_BYTES}\r\n").as_bytes()).await?;
+        steady.say(&[b"v".repeat(HEAVY_BYTES), b"\r\n".to_vec()].concat()).await?;
+        steady.hear(b"+OK\r\n").await?;
+        let (before, memory) = (clients(scene).await?, scene.cluster.peak_bytes()?);
+
+        let mut sloths = Vec::new();
+        for _ in 0..SLOTHS {
+            let mut sloth = welcome(port).await?;
+            sloth.say("GET heavy\r\n".repeat(1_000).as_bytes()).await?;
+            sloths.push(sloth);
+        }
+        load.until_acknowledged(200).await?;
+        until_clients_are(scene, &before).await?;
+        let now = scene.cluster.peak_bytes()?;
+        let is_modest = now[0] < memory[0] + SLOTHS * SLOTH_BYTES_MAX;
+        Failure::unless(is_modest, || format!("unread replies took memory: at most {} bytes before, and {} meanwhile", memory[0], now[0]))?;
+
+        // Who takes its replies gets them all, however many are under way.
+        steady.say("GET heavy\r\n".repeat(100).as_bytes()).await?;
+        for nth in 0..100 {
+            let read = steady.hear_bulk().await?;
+            let is_whole = read.len() == HEAVY_BYTES && read.iter().all(|byte| *byte == b'v');
+            Failure::unless(is_whole, || format!("reply {nth} has {} bytes: {}", read.len(), shown(&read)))?;
+        }
+        scene.judge(load).await
+    })
 }
 
 /// Requests that are certainly malformed: each gets an error and a hang-up, or only the hang-up.

@@ -10,6 +10,7 @@ mod clients;
 mod crashes;
 mod disks;
 mod frozen;
+mod full_disk;
 mod judged;
 mod restore;
 mod serving;

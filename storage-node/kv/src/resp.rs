@@ -74,6 +74,18 @@ impl Reply {
         value.map_or(Reply::Null, Reply::Bulk)
     }
 
+    /// About how many bytes the reply takes, in memory as on the wire.
+    pub fn size(&self) -> usize {
+        const OVERHEAD: usize = 48;
+        let inner = match self {
+            Reply::Bulk(bytes) | Reply::Verbatim(_, bytes) => bytes.len(),
+            Reply::Array(items) | Reply::Set(items) => items.iter().map(Reply::size).sum(),
+            Reply::Map(pairs) | Reply::Pairs(pairs) => pairs.iter().map(|(first, second)| first.size() + second.size()).sum(),
+            _ => 0,
+        };
+        OVERHEAD + inner
+    }
+
     /// Appends the reply in the given protocol.
     pub fn encode(&self, protocol: Protocol, out: &mut BytesMut) {
         let resp3 = protocol == Protocol::Resp3;

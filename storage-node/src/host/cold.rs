@@ -31,6 +31,11 @@ pub enum ColdDone<T> {
         /// What.
         reply: Reply,
     },
+    /// Its client has too many replies waiting.
+    Refused {
+        /// Whose.
+        token: T,
+    },
     /// The host must see to it.
     Returned(ColdReturn<T>),
 }
@@ -56,8 +61,14 @@ impl<T> ColdRead<T> {
     /// Reads one moment of the tablet, not before the read was granted. Waits for the disk.
     pub fn perform(self) -> ColdDone<T> {
         let ColdRead { tablet, generation, hlc, facts, command } = self;
+        if command.room.is_spent() {
+            return ColdDone::Refused { token: command.token };
+        }
         match read(&ViewReader(tablet.snapshot()), &command.call, hlc, facts) {
-            Ok(Some(reply)) => ColdDone::Answered { token: command.token, reply },
+            Ok(Some(reply)) => {
+                command.room.take(&reply);
+                ColdDone::Answered { token: command.token, reply }
+            }
             Ok(None) => ColdDone::Returned(ColdReturn::Queue(Command { is_beside_queue: false, ..command })),
             Err(error) => {
                 let (shard, token, reason) = (command.shard, command.token, error.to_string());
@@ -87,10 +98,16 @@ fn read(reader: &dyn Read, call: &Call, hlc: Hlc, facts: Facts) -> Result<Option
 impl<T> Host<T> {
     /// Answers a read that was granted, if memory suffices.
     pub(super) fn read_beside(&mut self, replica: &mut Replica<T>, tablet: &Arc<dyn Tablet>, now_ms: u64, queued: Queued<T>) {
+        if queued.command.room.is_spent() {
+            return self.refuse(queued.command.token, NotDone::Busy);
+        }
         let hlc = replica.applied.hlc.max(Hlc::from_millis(now_ms));
         let facts = facts(&replica.applied, replica.slots(), self.draws.u64(..));
         match read(&ViewReader(tablet.in_memory()), &queued.command.call, hlc, facts) {
-            Ok(Some(reply)) => self.done(queued.command.token, Outcome::Reply(reply)),
+            Ok(Some(reply)) => {
+                queued.command.room.take(&reply);
+                self.done(queued.command.token, Outcome::Reply(reply));
+            }
             Ok(None) => {
                 // In the queue its expiry becomes part of the log before anybody hears of it.
                 replica.queue_bytes += size(&queued);

@@ -164,7 +164,11 @@ impl<T> Host<T> {
             && let Some(queued) = replica.queue.pop_front()
         {
             replica.queue_bytes -= size(&queued);
-            let Queued { command: Command { call, token, .. }, deadline_ms } = queued;
+            let Queued { command: Command { call, token, room, .. }, deadline_ms } = queued;
+            if room.is_spent() {
+                self.refuse(token, NotDone::Busy);
+                continue;
+            }
             if let Some(error) = is_full.clone().filter(|_| call.spec.denies_oom()) {
                 self.done(token, Outcome::Reply(Reply::Error(error)));
                 continue;
@@ -182,6 +186,7 @@ impl<T> Host<T> {
                     return None;
                 }
             };
+            room.take(&reply);
             let evaluation = view.finish();
             if evaluation.effects.is_empty() && !evaluation.needs_tick {
                 result.idle.push((token, reply, deadline_ms));

@@ -5,9 +5,15 @@ use super::{
     files::{FilesDone, FilesWork},
     proof::LeadTerm,
 };
-use crate::routes::{Route, RouteTable};
+use crate::{
+    limits,
+    routes::{Route, RouteTable},
+};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 use strata_base::{Epoch, Hlc, PeerId, ShardId, StoreId};
 use strata_engine::{
     identity::Identity,
@@ -27,8 +33,28 @@ pub struct Command<T> {
     pub call: Call,
     /// Whether it may be read beside the queue: the connection has no unanswered earlier command on this shard.
     pub is_beside_queue: bool,
+    /// What its reply may take.
+    pub room: ReplyRoom,
     /// Comes back with the outcome.
     pub token: T,
+}
+
+/// What the replies to commands that a connection has begun together take until they are sent. Once they take too much the rest of these commands
+/// is refused without effect: a reply is large before anybody knows, and a client need not take it.
+#[derive(Clone, Debug, Default)]
+pub struct ReplyRoom {
+    taken: Arc<AtomicUsize>,
+}
+
+impl ReplyRoom {
+    /// Whether there is no room for another reply. It stays so: what comes later in a pipeline is refused, too.
+    pub fn is_spent(&self) -> bool {
+        self.taken.load(Relaxed) > limits::REPLY_BUFFER_BYTES_MAX
+    }
+
+    pub(super) fn take(&self, reply: &Reply) {
+        self.taken.fetch_add(reply.size(), Relaxed);
+    }
 }
 
 /// What is worth waking the host for, beside what is urgent.
@@ -290,4 +316,21 @@ pub enum Effect<T> {
     Call(tier::Call),
     /// Work with files, in the order given; comes back as [`Event::Files`].
     Files(FilesWork),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_beyond_the_room_spend_it_for_all_that_share_it() {
+        let room = ReplyRoom::default();
+        let reply = Reply::Array(vec![Reply::bulk(vec![0; limits::REPLY_BUFFER_BYTES_MAX / 2]); 2]);
+        room.take(&Reply::OK);
+        assert!(!room.is_spent(), "a small reply leaves room");
+        room.clone().take(&reply);
+        assert!(room.is_spent(), "it is shared by all that was begun with it");
+        room.take(&Reply::Null);
+        assert!(room.is_spent() && !ReplyRoom::default().is_spent(), "and nobody else");
+    }
 }

@@ -5,9 +5,12 @@ use super::{
     node::NodeView,
     router::{Begun, Router},
 };
-use crate::{host::Command, limits};
+use crate::{
+    host::{Command, ReplyRoom},
+    limits,
+};
 use bytes::{Buf, BytesMut};
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use strata_base::ShardId;
 use strata_kv::{
     Reply,
@@ -24,6 +27,9 @@ use tokio::{
 /// Bytes read from a socket at once.
 const READ_BYTES: usize = 64 << 10;
 
+/// Replies are sent once there are this many bytes of them, and buffers that grew beyond it are not kept for the next request.
+const BUFFER_BYTES: usize = 1 << 20;
+
 /// A reply that is known, or under way.
 enum Waiting {
     Known(Reply),
@@ -38,6 +44,8 @@ struct Pipeline {
     begun: Vec<Command<Token>>,
     /// Shards that have an unanswered command of this connection in their queue: a read must not pass it.
     queued: Vec<ShardId>,
+    /// What the replies to what was begun may take.
+    room: ReplyRoom,
 }
 
 /// Serves a connection until the client leaves or breaks the protocol.
@@ -54,7 +62,7 @@ pub struct Connection {
 
 impl Connection {
     /// Serves it.
-    pub async fn run(mut self) -> std::io::Result<()> {
+    pub async fn run(mut self) -> io::Result<()> {
         let (mut reader, mut input, mut output) = (RequestReader::default(), BytesMut::new(), BytesMut::new());
         while !self.session.is_closing {
             if input.capacity() - input.len() < READ_BYTES / 4 {
@@ -64,12 +72,16 @@ impl Connection {
                 break;
             }
             self.session.active_ms = self.node.now_ms();
+            let is_large = input.len() > BUFFER_BYTES;
             loop {
-                let is_drained = self.serve_batch(&mut reader, &mut input, &mut output).await;
+                let is_drained = self.serve_batch(&mut reader, &mut input, &mut output).await?;
                 self.flush(&mut output).await?;
                 if is_drained || self.session.is_closing {
                     break;
                 }
+            }
+            if is_large && input.is_empty() {
+                input = BytesMut::new();
             }
         }
         // The client sees its last reply before the connection ends.
@@ -77,7 +89,7 @@ impl Connection {
     }
 
     /// Serves the whole requests in `input`, up to a bound; whether all of them were.
-    async fn serve_batch(&mut self, reader: &mut RequestReader, input: &mut BytesMut, output: &mut BytesMut) -> bool {
+    async fn serve_batch(&mut self, reader: &mut RequestReader, input: &mut BytesMut, output: &mut BytesMut) -> io::Result<bool> {
         let mut pipeline = Pipeline::default();
         let mut is_drained = false;
         while pipeline.waiting.len() < limits::PIPELINE_MAX && !self.session.is_closing {
@@ -107,25 +119,31 @@ impl Connection {
             };
             if let Run::Connection(_) = call.spec.run {
                 // It may change how replies look: those before it go out first.
-                self.answer(&mut pipeline, output).await;
+                self.answer(&mut pipeline, output).await?;
+                if self.session.is_closing {
+                    break;
+                }
                 let reply = call.answer(&mut self.session, &*self.node);
                 self.put(&reply, output);
             } else if let Some(begun) = self.begin(&call, &mut pipeline) {
                 pipeline.waiting.push(Waiting::Begun(call, begun));
             } else {
                 // Several shards or other nodes: their order with what is under way is kept by waiting for that first.
-                self.answer(&mut pipeline, output).await;
+                self.answer(&mut pipeline, output).await?;
+                if self.session.is_closing {
+                    break;
+                }
                 let reply = self.router.route(self.session.port, call).await;
                 pipeline.waiting.push(Waiting::Known(reply));
             }
         }
-        self.answer(&mut pipeline, output).await;
-        is_drained
+        self.answer(&mut pipeline, output).await?;
+        Ok(is_drained)
     }
 
     fn begin(&self, call: &Call, pipeline: &mut Pipeline) -> Option<Begun> {
-        let Pipeline { begun: earlier, queued, .. } = pipeline;
-        let begun = self.router.begin(call, earlier, |shard| !call.spec.is_write() && !queued.contains(&shard))?;
+        let Pipeline { begun: earlier, queued, room, .. } = pipeline;
+        let begun = self.router.begin(call, earlier, room, |shard| !call.spec.is_write() && !queued.contains(&shard))?;
         if call.spec.is_write() && !queued.contains(&begun.shard()) {
             queued.push(begun.shard());
             // A read that this write follows must not be passed by it: both go through the queue.
@@ -134,39 +152,48 @@ impl Connection {
         Some(begun)
     }
 
-    /// Answers everything that was read, in its order; nothing is in a queue then.
-    async fn answer(&mut self, pipeline: &mut Pipeline, output: &mut BytesMut) {
+    /// Answers everything that was read, in its order; nothing is in a queue then. Replies that are many or large are sent while the rest is
+    /// waited for.
+    async fn answer(&mut self, pipeline: &mut Pipeline, output: &mut BytesMut) -> io::Result<()> {
         self.router.submit(&mut pipeline.begun);
+        pipeline.room = ReplyRoom::default();
+        let has_writes = !pipeline.queued.is_empty();
+        pipeline.queued.clear();
         for waiting in pipeline.waiting.drain(..) {
             let reply = match waiting {
-                Waiting::Known(reply) => reply,
-                Waiting::Begun(call, begun) => self.router.finish(self.session.port, call, begun).await,
+                Waiting::Known(reply) => Some(reply),
+                Waiting::Begun(call, begun) => self.router.finish(self.session.port, call, begun, !has_writes).await,
             };
-            put(&mut self.session, &self.node, &reply, output);
+            let Some(reply) = reply else {
+                self.session.is_closing = true;
+                break;
+            };
+            self.put(&reply, output);
+            if output.len() > BUFFER_BYTES {
+                self.flush(output).await?;
+            }
         }
-        pipeline.queued.clear();
+        Ok(())
     }
 
     fn put(&mut self, reply: &Reply, output: &mut BytesMut) {
-        put(&mut self.session, &self.node, reply, output);
+        self.node.count(reply);
+        if self.session.takes_reply() {
+            reply.encode(self.session.protocol, output);
+        }
     }
 
-    async fn flush(&mut self, output: &mut BytesMut) -> std::io::Result<()> {
+    async fn flush(&mut self, output: &mut BytesMut) -> io::Result<()> {
         if output.is_empty() {
             return Ok(());
         }
-        let deadline = Duration::from_millis(limits::CLIENT_WRITE_MILLIS_MAX);
+        let is_large = output.len() > 2 * BUFFER_BYTES;
+        let deadline = Duration::from_millis(self.node.client_write_millis);
         let written = timeout(deadline, self.stream.write_all_buf(output)).await;
-        written.map_err(|_| std::io::Error::new(std::io::ErrorKind::TimedOut, "the client does not take its replies"))?
-    }
-}
-
-fn put(session: &mut Session, node: &NodeView, reply: &Reply, output: &mut BytesMut) {
-    node.count(reply);
-    if session.takes_reply() {
-        reply.encode(session.protocol, output);
-    }
-    if output.len() > limits::REPLY_BUFFER_BYTES_MAX {
-        session.is_closing = true;
+        written.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the client does not take its replies"))??;
+        if is_large {
+            *output = BytesMut::new();
+        }
+        Ok(())
     }
 }

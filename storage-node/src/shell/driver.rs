@@ -348,6 +348,7 @@ fn read_cold(reads: &Receiver<Box<ColdRead<Token>>>, host: &HostHandle) {
         match read.perform() {
             // A client that went away takes no reply.
             ColdDone::Answered { token, reply } => drop(token.send(Outcome::Reply(reply))),
+            ColdDone::Refused { token } => drop(token.send(Outcome::NotDone(NotDone::Busy))),
             ColdDone::Returned(returned) => host.give(Input::Event(Event::ColdReturned(returned))),
         }
     }

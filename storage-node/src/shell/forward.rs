@@ -11,7 +11,7 @@ use super::{
     wire,
 };
 use crate::{
-    host::{Command, NotDone, Outcome},
+    host::{Command, NotDone, Outcome, ReplyRoom},
     limits,
 };
 use bytes::Bytes;
@@ -158,7 +158,7 @@ fn submit(host: &HostHandle, request: ForwardRequest) -> oneshot::Receiver<Outco
         Err(error) => Outcome::Reply(strata_kv::Reply::Error(error)),
         Ok(call) => {
             let (shard, is_beside_queue) = (ShardId(request.shard), request.is_beside_queue);
-            offer_commands(host, vec![Command { shard, call, is_beside_queue, token }]);
+            offer_commands(host, vec![Command { shard, call, is_beside_queue, room: ReplyRoom::default(), token }]);
             return outcome;
         }
     };

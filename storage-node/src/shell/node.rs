@@ -39,6 +39,8 @@ pub struct NodeView {
     pub ports: (u16, u16),
     /// Connections that are allowed at once.
     pub connections_max: u64,
+    /// How long a client may take to receive replies that are under way, in milliseconds.
+    pub client_write_millis: u64,
     /// The configuration file.
     pub config_file: String,
 }

@@ -10,7 +10,7 @@ use super::{
     peer_client::{Peers, offer_commands},
 };
 use crate::{
-    host::{Command, NotDone, Outcome},
+    host::{Command, NotDone, Outcome, ReplyRoom},
     limits,
     routes::{Route, RouteTable},
 };
@@ -51,6 +51,7 @@ struct Target {
 pub struct Begun {
     outcome: oneshot::Receiver<Outcome>,
     target: Target,
+    room: ReplyRoom,
     deadline: Instant,
 }
 
@@ -74,7 +75,13 @@ impl Router {
 
     /// The short way, for most calls: one shard, led by this node. The command is added to `batch`, which is to be submitted before anything
     /// is waited for.
-    pub fn begin(&self, call: &Call, batch: &mut Vec<Command<Token>>, is_beside_queue: impl Fn(ShardId) -> bool) -> Option<Begun> {
+    pub fn begin(
+        &self,
+        call: &Call,
+        batch: &mut Vec<Command<Token>>,
+        room: &ReplyRoom,
+        is_beside_queue: impl Fn(ShardId) -> bool,
+    ) -> Option<Begun> {
         let Run::Keyed { .. } = call.spec.run else { return None };
         let slot = call.slot().ok()??;
         let routes = self.host.routes.borrow();
@@ -82,8 +89,9 @@ impl Router {
         let target = Target { shard: route.shard, slot };
         drop(routes);
         let (token, outcome) = oneshot::channel();
-        batch.push(Command { shard: target.shard, call: call.clone(), is_beside_queue: is_beside_queue(target.shard), token });
-        Some(Begun { outcome, target, deadline: command_deadline() })
+        let is_beside_queue = is_beside_queue(target.shard);
+        batch.push(Command { shard: target.shard, call: call.clone(), is_beside_queue, room: room.clone(), token });
+        Some(Begun { outcome, target, room: room.clone(), deadline: command_deadline() })
     }
 
     /// Gives what was begun to the host, in the order of calls.
@@ -93,13 +101,18 @@ impl Router {
         }
     }
 
-    /// Ends what was begun; what had no effect goes the long way.
-    pub async fn finish(&self, port: Port, call: Call, begun: Begun) -> Reply {
-        match begun.outcome.await {
-            Ok(Outcome::NotDone(_)) => self.route_one(port, call, begun.target, begun.deadline).await,
-            Ok(outcome) => to_reply(outcome),
-            Err(_) => unknown("the node is stopping"),
-        }
+    /// Ends what was begun; what had no effect goes the long way. `None` where it had no room for its reply and `may_come_late` is false: it
+    /// would be done after its successors.
+    pub async fn finish(&self, port: Port, call: Call, begun: Begun, may_come_late: bool) -> Option<Reply> {
+        let deadline = match begun.outcome.await {
+            Ok(Outcome::NotDone(_)) if !begun.room.is_spent() => begun.deadline,
+            Ok(Outcome::NotDone(_)) if !may_come_late => return None,
+            // It has waited for its client to take the replies before it, which is nobody else's delay.
+            Ok(Outcome::NotDone(_)) => command_deadline(),
+            Ok(outcome) => return Some(to_reply(outcome)),
+            Err(_) => return Some(unknown("the node is stopping")),
+        };
+        Some(self.route_one(port, call, begun.target, deadline).await)
     }
 
     /// The long way: any call, to any node.
@@ -236,7 +249,10 @@ impl Router {
     async fn try_once(&self, call: &Call, target: &Target, leader: StoreId) -> Outcome {
         let (token, outcome) = oneshot::channel();
         if leader == self.host.store {
-            offer_commands(&self.host, vec![Command { shard: target.shard, call: call.clone(), is_beside_queue: false, token }]);
+            offer_commands(
+                &self.host,
+                vec![Command { shard: target.shard, call: call.clone(), is_beside_queue: false, room: ReplyRoom::default(), token }],
+            );
         } else {
             let is_write = call.spec.is_write();
             let arguments = call.arguments.clone();

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use strata_base::{Hlc, ShardId};
 use strata_kv::{Overlay, Reply, View, command, slot::slot_of};
 use strata_node::bridge::TabletReader;
-use strata_node::host::{Command, Event, NotDone, Outcome};
+use strata_node::host::{Command, Event, NotDone, Outcome, ReplyRoom};
 
 /// Commands twice are told apart from their originals by this bit; nobody waits for their outcome.
 const GHOST: Token = 1 << 63;
@@ -278,7 +278,7 @@ impl Simulation {
         let call = command::parse(words.map(|word| Bytes::copy_from_slice(word.as_bytes())).collect());
         let call = call.expect("the simulation's commands are well-formed");
         let is_beside_queue = self.draws.u8(..4) > 0;
-        let event = Event::Commands(vec![Command { shard: self.shard_of(key), call, is_beside_queue, token }]);
+        let event = Event::Commands(vec![Command { shard: self.shard_of(key), call, is_beside_queue, room: ReplyRoom::default(), token }]);
         let life = self.nodes[node].life;
         let delay = self.draws.u64(50..2 * MILLI);
         self.queue.after(delay, Action::Arrive { node, life, event });

@@ -8,7 +8,7 @@ use super::{
 };
 use strata_base::StoreId;
 use strata_engine::{log::LogStore, tablet::TabletStore};
-use strata_node::host::{ColdDone, ColdRead, Effect, Event, Outcome, PeerMessage};
+use strata_node::host::{ColdDone, ColdRead, Effect, Event, NotDone, Outcome, PeerMessage};
 
 impl Simulation {
     /// Something arrives at a node, which will take it soon, together with whatever else arrives until then.
@@ -100,6 +100,7 @@ impl Simulation {
                 self.trace.note((token, format!("{outcome:?}")));
                 self.command_done(token, &outcome);
             }
+            ColdDone::Refused { token } => self.command_done(token, &Outcome::NotDone(NotDone::Busy)),
             ColdDone::Returned(returned) => self.arrive(node, Event::ColdReturned(returned)),
         }
     }
