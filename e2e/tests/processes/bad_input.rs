@@ -11,7 +11,7 @@ use strata_e2e::{
         wait,
     },
     scene::{Scene, play},
-    workload::Size,
+    workload::{Size, slot::key_within},
 };
 use tokio::task::JoinSet;
 
@@ -24,8 +24,10 @@ const SEATS: usize = 48;
 /// What a client hears where there is no room.
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
-/// How many pairs of commands a client pipelines before its last word: more commands than a connection has under way at once.
-const PAIRS: usize = 600;
+/// What a client pipelines before its last word: pairs of commands for all shards, and reads of one shard that its node leads, more than a connection
+/// has under way at once.
+const PAIRS: usize = 60;
+const READS: usize = 1_500;
 
 /// The longest value, in bytes, and the longest line.
 const VALUE_BYTES_MAX: usize = 64 << 20;
@@ -113,15 +115,17 @@ fn a_client_that_has_said_its_last_word_hears_every_reply() -> Result<(), Failur
     play("a_client_that_has_said_its_last_word_hears_every_reply", Options::three_nodes(4), async |scene| {
         scene.cluster.bootstrap().await?;
         scene.cluster.spread_leaders().await?;
-        let before = clients(scene).await?;
+        let (before, view) = (clients(scene).await?, scene.cluster.view().await);
         for node in scene.cluster.indexes() {
+            let own = key_within(view.led_by(node)[0], "own-");
             for last_word in ["", "GET half-of-a-comm", "*2\r\n$3\r\nGET\r\n$10\r\nhal"] {
                 let (mut requests, mut replies) = (String::new(), String::new());
                 for nth in 0..PAIRS {
                     requests += &format!("SET last-{node}-{nth} {nth:04}\r\nGET last-{node}-{nth}\r\n");
                     replies += &format!("+OK\r\n$4\r\n{nth:04}\r\n");
                 }
-                requests += last_word;
+                requests += &(format!("SET {own} 1\r\n") + &format!("GET {own}\r\n").repeat(READS) + last_word);
+                replies += &("+OK\r\n".to_owned() + &"$1\r\n1\r\n".repeat(READS));
                 let said = converse(scene.cluster.ports(node).plain, requests.as_bytes()).await?;
                 let sentence = || format!("{} bytes of replies were due, {} came: {}", replies.len(), said.len(), shown(&said));
                 Failure::unless(said == replies.as_bytes(), sentence)?;
