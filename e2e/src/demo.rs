@@ -16,6 +16,7 @@ mod lag;
 mod leader;
 pub mod load;
 pub mod loss;
+mod memory;
 mod packages;
 pub mod reader;
 mod restore;
@@ -27,6 +28,7 @@ use crate::{
     harness::kubernetes::{cluster::Cluster, lab::Lab},
 };
 use lag::LagWatch;
+use memory::MemoryWatch;
 use stage::{Stage, Stopped};
 
 /// The cluster of `crds/examples/cluster.yaml`.
@@ -65,7 +67,7 @@ pub async fn story(wish: &Wish) -> bool {
 }
 
 async fn play(stage: &mut Stage, wish: &Wish) -> Result<Figures, Stopped> {
-    let lab = Lab::of(&wish.lab);
+    let (lab, memory) = (Lab::of(&wish.lab), MemoryWatch::start());
     let mut figures = Figures::default();
 
     let store = stage.step("s3", "starts an S3 server; its bucket is all that will survive", ground::start_s3(&lab)).await?;
@@ -87,7 +89,11 @@ async fn play(stage: &mut Stage, wish: &Wish) -> Result<Figures, Stopped> {
     let known = stage.step("recovery", "reads what the bucket would bring back now", loss::recovery(&cluster)).await?;
     stage.step("destroy", "kills all storage processes, then deletes cluster and volumes", loss::destroy(&lab, &cluster)).await?;
     let acks = stage.step("stop-writing", "ends the writer", writer.finish()).await?;
-    figures.lag_max_seconds = lag.finish();
+    let (lag_median_seconds, lag_max_seconds) = lag.finish();
+    stage::tell(&format!(
+        "    status.recovery.latest was behind by {lag_median_seconds:.1} s (median), and by {lag_max_seconds:.1} s at most"
+    ));
+    figures.lag_max_seconds = lag_max_seconds;
 
     figures.restore_seconds = stage.step("restore", "applies the same manifest again", restore::again(&cluster, &manifest)).await?;
     let found =
@@ -96,6 +102,7 @@ async fn play(stage: &mut Stage, wish: &Wish) -> Result<Figures, Stopped> {
     figures.digest = found.digest;
     figures.lost_older_than_lag = found.lost_older;
     figures.lost_within_lag = found.lost_within;
+    stage::tell(&format!("    this machine used {} MiB of memory at most, other programs' included", memory.most_bytes() >> 20));
     farewell::say(&wish.lab);
     // On a busy machine the story is told to its end all the same, but a bar is a bar.
     let pause =

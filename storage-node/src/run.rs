@@ -51,7 +51,9 @@ pub fn run(config: Config, config_file: &Path) -> Result<(), Failure> {
 
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(io::stderr).init();
+    // A span says when it ends how long it took. At the default level there are none: `RUST_LOG=strata_node=debug` follows every command.
+    let spans = tracing_subscriber::fmt::format::FmtSpan::CLOSE;
+    tracing_subscriber::fmt().json().with_env_filter(filter).with_span_events(spans).with_writer(io::stderr).init();
 }
 
 /// The sockets of a node.

@@ -77,6 +77,11 @@ impl<T> ColdRead<T> {
         }
     }
 
+    /// Whose tablet it reads.
+    pub fn shard(&self) -> ShardId {
+        self.command.shard
+    }
+
     /// Who waits.
     pub fn into_token(self) -> T {
         self.command.token

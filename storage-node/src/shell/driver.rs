@@ -256,6 +256,7 @@ impl Looper {
             if batch.is_empty() {
                 continue;
             }
+            let _turn = tracing::debug_span!("turn", events = batch.len(), commands).entered();
             let effects = self.host.turn(self.around.clock.now(), batch);
             for effect in effects {
                 if let Err(reason) = self.perform(effect) {
@@ -345,6 +346,7 @@ impl Looper {
 /// Reads from the disk until the host is gone.
 fn read_cold(reads: &Receiver<Box<ColdRead<Token>>>, host: &HostHandle) {
     while let Ok(read) = reads.recv() {
+        let _read = tracing::debug_span!("cold_read", shard = %read.shard()).entered();
         match read.perform() {
             // A client that went away takes no reply.
             ColdDone::Answered { token, reply } => drop(token.send(Outcome::Reply(reply))),
@@ -370,6 +372,7 @@ impl LogWriter {
                 batch.sync |= more.sync;
                 number = last;
             }
+            let _append = tracing::debug_span!("append", number, shards = batch.replicas.len(), sync = batch.sync).entered();
             let begun = self.clock.micros();
             if let Err(error) = self.log.write(batch) {
                 return self.fatal.raise(format!("the log cannot be written, so this process ends: {error}"));

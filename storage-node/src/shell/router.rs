@@ -28,6 +28,7 @@ use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
 };
+use tracing::Instrument;
 
 /// How long a command is held before the next try, unless the routes change first.
 const HOLD: Duration = Duration::from_millis(20);
@@ -53,6 +54,7 @@ pub struct Begun {
     target: Target,
     room: ReplyRoom,
     deadline: Instant,
+    span: tracing::Span,
 }
 
 impl Begun {
@@ -91,7 +93,8 @@ impl Router {
         let (token, outcome) = oneshot::channel();
         let is_beside_queue = is_beside_queue(target.shard);
         batch.push(Command { shard: target.shard, call: call.clone(), is_beside_queue, room: room.clone(), token });
-        Some(Begun { outcome, target, room: room.clone(), deadline: command_deadline() })
+        let span = tracing::debug_span!("command", name = call.spec.name, shard = %target.shard, is_beside_queue);
+        Some(Begun { outcome, target, room: room.clone(), deadline: command_deadline(), span })
     }
 
     /// Gives what was begun to the host, in the order of calls.
@@ -104,6 +107,11 @@ impl Router {
     /// Ends what was begun; what had no effect goes the long way. `None` where it had no room for its reply and `may_come_late` is false: it
     /// would be done after its successors.
     pub async fn finish(&self, port: Port, call: Call, begun: Begun, may_come_late: bool) -> Option<Reply> {
+        let span = begun.span.clone();
+        self.await_outcome(port, call, begun, may_come_late).instrument(span).await
+    }
+
+    async fn await_outcome(&self, port: Port, call: Call, begun: Begun, may_come_late: bool) -> Option<Reply> {
         let deadline = match begun.outcome.await {
             Ok(Outcome::NotDone(_)) if !begun.room.is_spent() => begun.deadline,
             Ok(Outcome::NotDone(_)) if !may_come_late => return None,
@@ -117,6 +125,11 @@ impl Router {
 
     /// The long way: any call, to any node.
     pub async fn route(&self, port: Port, call: Call) -> Reply {
+        let span = tracing::debug_span!("command", name = call.spec.name);
+        self.route_anyhow(port, call).instrument(span).await
+    }
+
+    async fn route_anyhow(&self, port: Port, call: Call) -> Reply {
         let deadline = command_deadline();
         match call.spec.run {
             Run::Keyed { .. } => self.route_keyed(port, call, deadline).await,
@@ -232,7 +245,8 @@ impl Router {
                 if leader != self.host.store && port == Port::Cluster {
                     return self.moved(target.slot, leader);
                 }
-                match self.try_once(&call, &target, leader).await {
+                let attempt = tracing::debug_span!("attempt", shard = %target.shard, %leader);
+                match self.try_once(&call, &target, leader).instrument(attempt).await {
                     Outcome::NotDone(refused) => why = refused,
                     outcome => return to_reply(outcome),
                 }
