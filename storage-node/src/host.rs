@@ -131,6 +131,8 @@ pub struct Host<T> {
     /// Turns so far.
     turns: u64,
     disk: DiskReport,
+    /// Bytes of entries written since the disk was looked at.
+    written_since_look: u64,
     effects: Vec<Effect<T>>,
 }
 
@@ -173,6 +175,7 @@ impl<T> Host<T> {
             barrier_round: BarrierRound::default(),
             turns: 0,
             disk,
+            written_since_look: 0,
             effects: Vec::new(),
         };
         host.open_replicas()?;
@@ -223,6 +226,7 @@ impl<T> Host<T> {
             Event::Disk { total_bytes, free_bytes } => {
                 self.disk.total_bytes = total_bytes;
                 self.disk.free_bytes = free_bytes;
+                self.written_since_look = 0;
             }
         }
     }
@@ -283,6 +287,8 @@ impl<T> Host<T> {
         }
         self.log_writes += 1;
         let batch = std::mem::take(&mut self.batch);
+        self.written_since_look +=
+            batch.replicas.iter().flat_map(|replica| &replica.entries).map(|entry| entry.data.len() as u64).sum::<u64>();
         self.effects.push(Effect::WriteLog { batch, number: self.log_writes });
     }
 

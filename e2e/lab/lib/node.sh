@@ -61,6 +61,8 @@ evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available:
 imageGCHighThresholdPercent: 100
 nodeStatusUpdateFrequency: 2s
 nodeLeaseDurationSeconds: 8
+# A changed Secret reaches its pods at the next sync: within a minute and a half by default.
+syncFrequency: 10s
 # Tests kill one pod thirty times, and the usual pause between restarts grows to five minutes.
 featureGates: {KubeletCrashLoopBackOffMax: true}
 crashLoopBackOff: {maxContainerRestartPeriod: 1s}

@@ -350,8 +350,12 @@ impl<T> Host<T> {
         }
     }
 
+    /// Whether what grows data is refused. The disk is looked at about once a second, and later while it is busy: what was written since then counts
+    /// as gone three times, for the log, for the tablets' files, and for their compaction.
     pub(super) fn is_disk_full(&self) -> bool {
-        self.disk.total_bytes > 0 && self.disk.free_bytes < self.disk.reserve_bytes
+        const TIMES_WRITTEN: u64 = 3;
+        let free = self.disk.free_bytes.saturating_sub(TIMES_WRITTEN * self.written_since_look);
+        self.disk.total_bytes > 0 && free < self.disk.reserve_bytes
     }
 }
 
