@@ -149,16 +149,17 @@ fn go_on(seen: &Observation, life: &Life, decision: &mut Decision) {
     }
     decision.acts.extend(orders::of_plan(seen, life, &plan, parts.as_ref().map(|parts| &parts.document)));
     status::of_shards(&view, &policy, seen, archive::is_open(seen, life, parts.as_ref()), &mut decision.status);
-    if plan.steps.is_empty() {
-        restart(seen, life, &view, decision);
+    let is_still = plan.steps.is_empty();
+    roll_out(seen, life, &view, is_still, decision);
+    if is_still {
         let is_well = decision.status.phase == ClusterPhase::Running && decision.status.waiting.is_empty();
         let is_archived = seen.cluster.spec.archive.is_some();
         decision.look_again = if is_well && !is_archived && decision.status.update.is_none() { LATER } else { SOON };
     }
 }
 
-/// With nothing to mend or move: the next pod that is out of date, behind the gate.
-fn restart(seen: &Observation, life: &Life, view: &View, decision: &mut Decision) {
+/// How far a rollout is, and, with nothing to mend or move, its next pod behind the gate.
+fn roll_out(seen: &Observation, life: &Life, view: &View, is_still: bool, decision: &mut Decision) {
     let stores = seen.stores();
     let pod = |(name, fact): (&String, &crate::observation::PodFact)| PodView {
         name: name.clone(),
@@ -168,8 +169,9 @@ fn restart(seen: &Observation, life: &Life, view: &View, decision: &mut Decision
     };
     let pods: Vec<PodView> = seen.pods.iter().map(pod).collect();
     let next = rollout::next(view, &pods, &view::policy(&seen.cluster));
-    decision.status.update = status::of_rollout(&pods, &next);
+    decision.status.update = status::of_rollout(&pods, &next, is_still);
     match next {
+        _ if !is_still => {}
         Rollout::Done | Rollout::Blocked { .. } => {}
         Rollout::Evict { pod, store } => {
             let timeout = seen.cluster.spec.update.leader_drain_timeout.millis().unwrap_or(60_000);

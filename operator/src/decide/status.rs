@@ -132,14 +132,17 @@ pub(super) fn of_shards(view: &View, policy: &Policy, seen: &Observation, is_ope
     }
 }
 
-/// How far a rolling restart is; `None` when every pod is as declared.
-pub(super) fn of_rollout(pods: &[PodView], next: &Rollout) -> Option<RolloutStatus> {
+/// How far a rolling restart is; `None` when every pod is as declared. It waits while the planner has anything to mend or move.
+pub(super) fn of_rollout(pods: &[PodView], next: &Rollout, is_still: bool) -> Option<RolloutStatus> {
     let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
-    let (current, blocked_by) = match next {
+    let (current, mut blocked_by) = match next {
         Rollout::Done => return None,
         Rollout::Evict { pod, .. } | Rollout::Restart { pod } => (pod.clone(), Vec::new()),
         Rollout::Blocked { pod, unmet } => (pod.clone(), unmet.iter().map(ToString::to_string).collect()),
     };
+    if !is_still {
+        blocked_by.push("leaders or replicas are being moved".to_owned());
+    }
     let done = pods.iter().filter(|pod| !pod.is_outdated).count();
     Some(RolloutStatus { done: number(done), total: number(pods.len()), current: Some(current), blocked_by })
 }
