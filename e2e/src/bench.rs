@@ -16,8 +16,6 @@
 //!
 //! Not done, and why: no second machine. The client's CPU time is printed, so that a reader sees when it was the client that was measured.
 
-use self::rows::Side;
-use self::sample::tell_row;
 use crate::{
     failure::Failure,
     harness::{
@@ -119,7 +117,7 @@ pub async fn run(wish: Wish) -> Result<(), Failure> {
         rows::idle(&ground).await?;
     }
     if wish.has("get_3x_vs_redis") || wish.has("get_3x_p16_vs_redis") || wish.has("set_3x_vs_etcd") {
-        let cluster = found_large(&wish, Options::three_nodes(wish.shards)).await?;
+        let cluster = found_product(&wish, Options::three_nodes(wish.shards)).await?;
         for (row, depth) in [("get_3x_vs_redis", 1), ("get_3x_p16_vs_redis", 16)] {
             if wish.has(row) {
                 rows::get_3x(&mut ground, &cluster, row, depth).await?;
@@ -130,7 +128,7 @@ pub async fn run(wish: Wish) -> Result<(), Failure> {
         }
     }
     if wish.has("set_1x_vs_redis_always") {
-        let cluster = found_large(&wish, Options::one_node(wish.shards)).await?;
+        let cluster = found_product(&wish, Options::one_node(wish.shards)).await?;
         rows::set_1x(&mut ground, &cluster).await?;
     }
     #[cfg(feature = "disk")]
@@ -144,16 +142,20 @@ pub async fn run(wish: Wish) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A cluster with the product's own limits.
-async fn found_large(wish: &Wish, options: Options) -> Result<ProcessCluster, Failure> {
-    let settings = Settings {
+/// The limits that a node of the product has by default; those of tests are small.
+fn product_settings() -> Settings {
+    Settings {
         log_bytes: 512 << 20,
         connections: 10_000,
         block_cache_bytes: 128 << 20,
         write_buffer_bytes: 64 << 20,
         ..Settings::default()
-    };
-    found(wish, Options { settings, ..options }).await
+    }
+}
+
+/// A cluster as the product's are.
+async fn found_product(wish: &Wish, options: Options) -> Result<ProcessCluster, Failure> {
+    found(wish, Options { settings: product_settings(), ..options }).await
 }
 
 /// A cluster that is led by all its nodes alike.

@@ -97,7 +97,7 @@ fn perform(name: &'static str, playing: impl AsyncFn(u64) -> Result<(), Failure>
     let trials = number("STRATA_TRIALS", 1)?;
     let first = number("STRATA_SEED", SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64))?;
     for trial in 0..trials {
-        perform_once(name, first + trial, &playing)?;
+        perform_once(name, first.wrapping_add(trial), &playing)?;
     }
     if trials > 1 {
         say(format!("{name}: {trials} trials held"));

@@ -303,6 +303,13 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_turns_a_switch() {
+        assert!(parse(MINIMAL, &[("STRATA_LIMITS_DIRECT_IO", "true")]).expect("valid").limits.direct_io);
+        let refusal = parse(MINIMAL, &[("STRATA_LIMITS_DIRECT_IO", "yes")]).expect_err("must be refused").to_string();
+        assert!(refusal.contains("direct_io"), "{refusal}");
+    }
+
+    #[test]
     fn a_disk_of_another_cluster_is_refused_in_one_sentence() {
         let config = parse(MINIMAL, &[("STRATA_CLUSTER", "orders")]).expect("valid");
         assert_eq!(config.refuse_disk_of("orders"), None);

@@ -5,25 +5,8 @@ use crate::{
     descriptor::{Applied, Descriptor, ReplicaRecord},
 };
 use bytes::Bytes;
-use std::fmt::{Debug, Write};
-
-/// Encoding and meaning of every line of a fixture.
-fn lines(fixture: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let lines = fixture.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| line.split_once(" = ").expect("a line is `encoding = meaning`"))
-}
-
-fn unhex(text: &str) -> Bytes {
-    assert!(text.len().is_multiple_of(2), "{text:?} is no hex");
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("two digits")).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes every write");
-        text
-    })
-}
+use std::fmt::Debug;
+use strata_golden::{fixture, hex, unhex};
 
 /// The line means what it says, and is what this build writes.
 fn check(read: &dyn Debug, meaning: &str, written: &str, encoding: &str) {
@@ -33,8 +16,8 @@ fn check(read: &dyn Debug, meaning: &str, written: &str, encoding: &str) {
 
 #[test]
 fn binary_encodings_of_version_1_mean_what_they_meant() {
-    for (encoding, meaning) in lines(include_str!("../testdata/format/v1/binary.txt")) {
-        let bytes = unhex(encoding);
+    for (encoding, meaning) in fixture(include_str!("../testdata/format/v1/binary.txt")) {
+        let bytes = Bytes::from(unhex(encoding));
         match meaning.split([' ', '(']).next() {
             Some("Agreement") => {
                 let entry = LogEntry::decode(bytes).expect("an old entry decodes");
@@ -56,7 +39,7 @@ fn binary_encodings_of_version_1_mean_what_they_meant() {
 
 #[test]
 fn json_of_version_1_means_what_it_meant() {
-    for (encoding, meaning) in lines(include_str!("../testdata/format/v1/json.txt")) {
+    for (encoding, meaning) in fixture(include_str!("../testdata/format/v1/json.txt")) {
         if meaning.starts_with("Descriptor") {
             let descriptor = Descriptor::decode(encoding.as_bytes()).expect("an old descriptor decodes");
             check(&descriptor, meaning, &String::from_utf8_lossy(&descriptor.encode()), encoding);

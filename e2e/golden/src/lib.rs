@@ -7,6 +7,7 @@
 //! ```text
 //! scripts   testdata/*.txt   `# the intent`, commands, and behind each what it answered     check_scripts(folder, run)
 //! files     anything         the whole of it follows from something else                    compare(path, now)
+//! formats   testdata/format  `encoding = meaning`, which holds for ever                     fixture(text), hex, unhex
 //! ```
 //!
 //! Only tests depend on it, those of leaves too; it depends on nothing. `e2e/tidy` holds both.
@@ -61,6 +62,30 @@ pub fn check_scripts(folder: impl AsRef<Path>, run: impl Fn(&str) -> String) {
         compare(path, &run(&recorded))
     };
     expect_all(files(folder, ".txt").iter().map(check));
+}
+
+/// The lines of a fixture, `encoding = meaning`; empty ones and comments are left out.
+///
+/// # Panics
+/// When a line is something else.
+pub fn fixture(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| line.split_once(" = ").unwrap_or_else(|| panic!("{line:?} is not `encoding = meaning`")))
+}
+
+/// Bytes as two digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of such a text.
+///
+/// # Panics
+/// When it is something else.
+pub fn unhex(text: &str) -> Vec<u8> {
+    assert!(text.is_ascii() && text.len().is_multiple_of(2), "{text:?} is no hex");
+    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap_or_else(|_| panic!("{text:?} is no hex"));
+    (0..text.len()).step_by(2).map(byte).collect()
 }
 
 /// Shows all failures of a suite at once.

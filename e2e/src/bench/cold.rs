@@ -5,11 +5,13 @@
 //! the load on the node has requests in flight.
 
 use super::{
-    Ground, Side, found,
+    Ground, found,
     generator::{Load, Work, fill},
     meter,
     routes::Routes,
-    tell, tell_row,
+    rows::Side,
+    sample::tell_row,
+    tell,
 };
 use crate::{
     failure::Failure,

@@ -3,7 +3,7 @@
 //! What is compared: the bytes that all nodes together received while they fetched, by time; the rate that the store is bounded to; and a plain parallel
 //! GET of the same objects, through the same proxy, by curl.
 
-use super::{Ground, Side, meter, routes::key_name, tell};
+use super::{Ground, meter, product_settings, routes::key_name, rows::Side, tell};
 use crate::{
     failure::Failure,
     harness::{
@@ -31,6 +31,9 @@ const RATE: u64 = 200_000_000;
 /// The length of a value, in bytes.
 const VALUE_BYTES: usize = 64 << 10;
 
+/// How many times what is restored the disk must have free.
+const DISK_TIMES: u64 = 8;
+
 /// Values that are read back after the restore.
 const SAMPLES: u64 = 200;
 
@@ -46,6 +49,10 @@ const WRITE_DEADLINE: Duration = Duration::from_secs(60);
 /// The row.
 pub(super) async fn restore(ground: &mut Ground) -> Result<(), Failure> {
     const NAME: &str = "restore";
+    if let Some(lacking) = lacking_disk(ground)? {
+        tell(&format!("bench {NAME} skipped: {lacking}"));
+        return Ok(());
+    }
     let (port, proxy_port) = (ground.ports.take(), ground.ports.take());
     let store = ObjectStore::start(ground.folder(), port).await?;
     let proxy = S3Proxy::start(proxy_port, store.port(), Some(RATE)).await?;
@@ -85,16 +92,18 @@ pub(super) async fn restore(ground: &mut Ground) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the disk lacks for this row: three replicas with their logs and checkpoints, and what is in the bucket.
+fn lacking_disk(ground: &Ground) -> Result<Option<String>, Failure> {
+    let disk = rustix::fs::statvfs(ground.folder()).map_err(Failure::of("ask for free disk"))?;
+    let (free_mib, wanted_mib) = ((disk.f_bavail * disk.f_frsize) >> 20, ground.wish.restore_mib * DISK_TIMES);
+    let lacking = || format!("it needs {wanted_mib} MiB of disk and {free_mib} are free: --restore-mib N restores less");
+    Ok((free_mib < wanted_mib).then(lacking))
+}
+
 async fn found(ground: &Ground, proxy: &S3Proxy, store: &ObjectStore) -> Result<ProcessCluster, Failure> {
     let archive =
         ArchiveSettings { endpoint: proxy.endpoint(), credentials: store.credentials(), ..ArchiveSettings::below("bench/restore") };
-    let settings = Settings {
-        log_bytes: 512 << 20,
-        block_cache_bytes: 128 << 20,
-        write_buffer_bytes: 64 << 20,
-        archive: Some(archive),
-        ..Settings::default()
-    };
+    let settings = Settings { archive: Some(archive), ..product_settings() };
     let cluster = ProcessCluster::start(77, Options { settings, ..Options::three_nodes(ground.wish.shards) }).await?;
     cluster.bootstrap_archived().await?;
     cluster.spread_leaders().await?;

@@ -3,7 +3,7 @@
 use super::{
     Ground, endpoints,
     etcd::Etcd,
-    found_large,
+    found_product,
     generator::{self, Load, Work, fill},
     meter,
     routes::Routes,
@@ -132,7 +132,7 @@ async fn in_turn(ground: &Ground, name: &str, (ours, peer): (&Side, &Side), load
 pub async fn idle(ground: &Ground) -> Result<(), Failure> {
     let mut wish = ground.wish.clone();
     wish.shards = 16;
-    let cluster = found_large(&wish, Options::three_nodes(16)).await?;
+    let cluster = found_product(&wish, Options::three_nodes(16)).await?;
     cluster.until_whole().await?;
     let before: Vec<f64> = cluster.processes().iter().map(|node| meter::cpu_seconds(&[*node])).collect();
     wait::pause(IDLE).await;

@@ -3,33 +3,17 @@
 //! A new version of a format gets a folder of its own beside `v1`; the files of an old one never change.
 
 use bytes::Bytes;
-use std::fmt::Write;
 use strata_base::Hlc;
+use strata_golden::{fixture, hex, unhex};
 use strata_kv::{
     Effect,
     entry::Entry,
     record::{self, Body, Record},
 };
 
-/// Hex and meaning of every line of a fixture.
-fn lines(fixture: &'static str) -> impl Iterator<Item = (Vec<u8>, &'static str)> {
-    let lines = fixture.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| {
-        let (hex, meaning) = line.split_once(" = ").expect("a line is `hex = meaning`");
-        (unhex(hex), meaning)
-    })
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    assert!(text.len().is_multiple_of(2), "{text:?} is no hex");
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).expect("two digits")).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes every write");
-        text
-    })
+/// Encoding and meaning of every line of a fixture.
+fn lines(text: &'static str) -> impl Iterator<Item = (Vec<u8>, &'static str)> {
+    fixture(text).map(|(encoding, meaning)| (unhex(encoding), meaning))
 }
 
 fn quoted(bytes: &[u8]) -> String {

@@ -19,6 +19,7 @@ pub struct ColdRead<T> {
     generation: u64,
     hlc: Hlc,
     facts: Facts,
+    deadline_ms: u64,
     command: Command<T>,
 }
 
@@ -31,10 +32,12 @@ pub enum ColdDone<T> {
         /// What.
         reply: Reply,
     },
-    /// Its client has too many replies waiting.
+    /// Nothing was read.
     Refused {
         /// Whose.
         token: T,
+        /// Its client has too many replies waiting, or its deadline came.
+        why: NotDone,
     },
     /// The host must see to it.
     Returned(ColdReturn<T>),
@@ -58,11 +61,14 @@ pub enum ColdReturn<T> {
 }
 
 impl<T> ColdRead<T> {
-    /// Reads one moment of the tablet, not before the read was granted. Waits for the disk.
-    pub fn perform(self) -> ColdDone<T> {
-        let ColdRead { tablet, generation, hlc, facts, command } = self;
+    /// Reads one moment of the tablet, not before the read was granted. Waits for the disk. `now_ms` is the host's monotonic time.
+    pub fn perform(self, now_ms: u64) -> ColdDone<T> {
+        let ColdRead { tablet, generation, hlc, facts, deadline_ms, command } = self;
         if command.room.is_spent() {
-            return ColdDone::Refused { token: command.token };
+            return ColdDone::Refused { token: command.token, why: NotDone::Busy };
+        }
+        if deadline_ms <= now_ms {
+            return ColdDone::Refused { token: command.token, why: NotDone::Deadline };
         }
         match read(&ViewReader(tablet.snapshot()), &command.call, hlc, facts) {
             Ok(Some(reply)) => {
@@ -102,13 +108,19 @@ fn read(reader: &dyn Read, call: &Call, hlc: Hlc, facts: Facts) -> Result<Option
 
 impl<T> Host<T> {
     /// Answers a read that was granted, if memory suffices.
-    pub(super) fn read_beside(&mut self, replica: &mut Replica<T>, tablet: &Arc<dyn Tablet>, now_ms: u64, queued: Queued<T>) {
+    pub(super) fn read_beside(
+        &mut self,
+        replica: &mut Replica<T>,
+        (tablet, in_memory): (&Arc<dyn Tablet>, &ViewReader<'_>),
+        now_ms: u64,
+        queued: Queued<T>,
+    ) {
         if queued.command.room.is_spent() {
             return self.refuse(queued.command.token, NotDone::Busy);
         }
         let hlc = replica.applied.hlc.max(Hlc::from_millis(now_ms));
         let facts = facts(&replica.applied, replica.slots(), self.draws.u64(..));
-        match read(&ViewReader(tablet.in_memory()), &queued.command.call, hlc, facts) {
+        match read(in_memory, &queued.command.call, hlc, facts) {
             Ok(Some(reply)) => {
                 queued.command.room.take(&reply);
                 self.done(queued.command.token, Outcome::Reply(reply));
@@ -119,8 +131,9 @@ impl<T> Host<T> {
                 replica.queue.push_back(queued);
             }
             Err(ReadError::Cold) => {
-                let (tablet, generation) = (tablet.clone(), replica.generation);
-                self.effects.push(Effect::Read(Box::new(ColdRead { tablet, generation, hlc, facts, command: queued.command })));
+                let (tablet, generation, deadline_ms) = (tablet.clone(), replica.generation, queued.deadline_ms);
+                let read = ColdRead { tablet, generation, hlc, facts, deadline_ms, command: queued.command };
+                self.effects.push(Effect::Read(Box::new(read)));
             }
             Err(error) => {
                 self.stop(replica, format!("cannot read: {error}"));

@@ -5,7 +5,7 @@ use super::{
     event::{Command, Effect},
     replica::{Barrier, Lead, Pending, Queued, Reading, Replica},
 };
-use crate::{descriptor::Applied, limits};
+use crate::{bridge::ViewReader, descriptor::Applied, limits};
 use bytes::Bytes;
 use strata_base::{Hlc, SlotRange, StoreId};
 use strata_kv::{ErrorReply, Facts, Failure, Reply, View, entry::Entry};
@@ -276,6 +276,7 @@ impl<T> Host<T> {
             return;
         }
         let Some(tablet) = replica.tablet.clone() else { return };
+        let in_memory = ViewReader(tablet.in_memory());
         let now_ms = self.now_ms();
         let mut has_answered = false;
         for mut barrier in std::mem::take(&mut replica.barriers) {
@@ -291,7 +292,7 @@ impl<T> Host<T> {
                 has_answered = true;
                 match reading {
                     Reading::Evaluated { token, reply, .. } => self.done(token, Outcome::Reply(reply)),
-                    Reading::Beside(queued) => self.read_beside(replica, &tablet, now_ms, queued),
+                    Reading::Beside(queued) => self.read_beside(replica, (&tablet, &in_memory), now_ms, queued),
                 }
             }
             if !barrier.readings.is_empty() {

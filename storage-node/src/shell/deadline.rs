@@ -3,6 +3,9 @@
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// How long whoever has a command may take beyond the command's own deadline, which it keeps unless it hangs.
+pub const GRACE: Duration = Duration::from_secs(1);
+
 /// The moment after a span from now.
 #[expect(clippy::disallowed_methods, reason = "the one place where a wait of the shell reads the runtime's clock")]
 pub fn after(span: Duration) -> Instant {

@@ -171,8 +171,8 @@ pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Re
     spawn("files", Box::new(move || files.run(&files_receiver)));
     let (cold_sender, cold_receiver) = crossbeam_channel::bounded(limits::COLD_READS_MAX);
     for _ in 0..limits::READERS {
-        let (reads, handle) = (cold_receiver.clone(), handle.clone());
-        spawn("reader", Box::new(move || read_cold(&reads, &handle)));
+        let (reads, handle, clock) = (cold_receiver.clone(), handle.clone(), around.clock);
+        spawn("reader", Box::new(move || read_cold(&reads, &handle, clock)));
     }
     let worker = SlowWorker { log, tablets, handle: handle.clone(), data_dir: around.data_dir.clone() };
     spawn("tablets", Box::new(move || worker.run(&slow_receiver)));
@@ -344,13 +344,13 @@ impl Looper {
 }
 
 /// Reads from the disk until the host is gone.
-fn read_cold(reads: &Receiver<Box<ColdRead<Token>>>, host: &HostHandle) {
+fn read_cold(reads: &Receiver<Box<ColdRead<Token>>>, host: &HostHandle, clock: SystemClock) {
     while let Ok(read) = reads.recv() {
         let _read = tracing::debug_span!("cold_read", shard = %read.shard()).entered();
-        match read.perform() {
+        match read.perform(clock.now().monotonic_ms) {
             // A client that went away takes no reply.
             ColdDone::Answered { token, reply } => drop(token.send(Outcome::Reply(reply))),
-            ColdDone::Refused { token } => drop(token.send(Outcome::NotDone(NotDone::Busy))),
+            ColdDone::Refused { token, why } => drop(token.send(Outcome::NotDone(why))),
             ColdDone::Returned(returned) => host.give(Input::Event(Event::ColdReturned(returned))),
         }
     }

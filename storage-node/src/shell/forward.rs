@@ -46,9 +46,6 @@ struct Waiting {
     deadline: Instant,
 }
 
-/// How long the leader may take beyond its own deadline.
-const GRACE: Duration = Duration::from_secs(1);
-
 /// Forwards jobs to one node over one stream, and begins another when it ends.
 pub(super) async fn run(to: StoreId, mut client: PeerClient<Channel>, mut jobs: mpsc::Receiver<ForwardJob>) {
     while let Some(first) = jobs.recv().await {
@@ -83,7 +80,7 @@ impl ForwardLink {
         let request = ForwardRequest { id: self.next, to: self.to.0, shard: shard.0, is_beside_queue, arguments };
         match self.sender.try_send(request) {
             Ok(()) => {
-                let deadline = deadline::after(Duration::from_millis(limits::COMMAND_DEADLINE_MILLIS) + GRACE);
+                let deadline = deadline::after(Duration::from_millis(limits::COMMAND_DEADLINE_MILLIS) + deadline::GRACE);
                 self.waiting.insert(self.next, Waiting { token, is_write, deadline });
             }
             Err(_) => drop(token.send(Outcome::NotDone(NotDone::Busy))),

@@ -112,13 +112,12 @@ impl Router {
     }
 
     async fn await_outcome(&self, port: Port, call: Call, begun: Begun, may_come_late: bool) -> Option<Reply> {
-        let deadline = match begun.outcome.await {
-            Ok(Outcome::NotDone(_)) if !begun.room.is_spent() => begun.deadline,
-            Ok(Outcome::NotDone(_)) if !may_come_late => return None,
+        let deadline = match outcome_of(&call, begun.outcome, begun.deadline).await {
+            Outcome::NotDone(_) if !begun.room.is_spent() => begun.deadline,
+            Outcome::NotDone(_) if !may_come_late => return None,
             // It has waited for its client to take the replies before it, which is nobody else's delay.
-            Ok(Outcome::NotDone(_)) => command_deadline(),
-            Ok(outcome) => return Some(to_reply(outcome)),
-            Err(_) => return Some(unknown("the node is stopping")),
+            Outcome::NotDone(_) => command_deadline(),
+            outcome => return Some(to_reply(outcome)),
         };
         Some(self.route_one(port, call, begun.target, deadline).await)
     }
@@ -273,7 +272,7 @@ impl Router {
             // This connection waits for each command in turn here, so nothing of its own can be ahead in that shard's queue.
             self.peers.forward(leader, ForwardJob { shard: target.shard, arguments, is_write, is_beside_queue: !is_write, token });
         }
-        outcome.await.unwrap_or(Outcome::Unknown("the node is stopping"))
+        outcome_of(call, outcome, command_deadline()).await
     }
 
     async fn await_route<R>(&self, deadline: Instant, find: impl Fn(&RouteTable) -> Option<R>) -> Option<R> {
@@ -297,6 +296,16 @@ impl Router {
 
 fn command_deadline() -> Instant {
     deadline::after(Duration::from_millis(limits::COMMAND_DEADLINE_MILLIS))
+}
+
+/// What became of a command. Whoever has it answers by its deadline; one that hangs, on a disk perhaps, holds no client.
+async fn outcome_of(call: &Call, outcome: oneshot::Receiver<Outcome>, deadline: Instant) -> Outcome {
+    match timeout_at(deadline + deadline::GRACE, outcome).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => Outcome::Unknown("the node is stopping"),
+        Err(_) if call.spec.is_write() => Outcome::Unknown("the node did not answer in time"),
+        Err(_) => Outcome::NotDone(NotDone::Deadline),
+    }
 }
 
 fn to_reply(outcome: Outcome) -> Reply {

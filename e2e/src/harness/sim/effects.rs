@@ -8,7 +8,7 @@ use super::{
 };
 use strata_base::StoreId;
 use strata_engine::{log::LogStore, tablet::TabletStore};
-use strata_node::host::{ColdDone, ColdRead, Effect, Event, NotDone, Outcome, PeerMessage};
+use strata_node::host::{ColdDone, ColdRead, Effect, Event, Outcome, PeerMessage};
 
 impl Simulation {
     /// Something arrives at a node, which will take it soon, together with whatever else arrives until then.
@@ -94,13 +94,14 @@ impl Simulation {
 
     /// The disk has read; the reply goes past the host.
     pub(super) fn read_cold(&mut self, node: usize, read: ColdRead<Token>) {
-        match read.perform() {
+        let now_ms = self.nodes[node].moment(self.queue.now()).monotonic_ms;
+        match read.perform(now_ms) {
             ColdDone::Answered { token, reply } => {
                 let outcome = Outcome::Reply(reply);
                 self.trace.note((token, format!("{outcome:?}")));
                 self.command_done(token, &outcome);
             }
-            ColdDone::Refused { token } => self.command_done(token, &Outcome::NotDone(NotDone::Busy)),
+            ColdDone::Refused { token, why } => self.command_done(token, &Outcome::NotDone(why)),
             ColdDone::Returned(returned) => self.arrive(node, Event::ColdReturned(returned)),
         }
     }

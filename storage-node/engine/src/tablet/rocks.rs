@@ -56,7 +56,7 @@ impl RocksTabletStore {
         let families = TabletFamily::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), self.options.clone()));
         let opened = DB::open_cf_descriptors_read_only(&self.options, path, families, false);
         let db = opened.map_err(EngineError::failed("cannot open a tablet for reading"))?;
-        Ok(Arc::new(RocksTablet { db, write_options: WriteOptions::default(), path: path.to_owned(), is_temporary: false }))
+        Ok(Arc::new(RocksTablet::new(db, WriteOptions::default(), path, false)))
     }
 
     fn open_at(&self, path: &Path, is_temporary: bool) -> Result<Arc<dyn Tablet>, EngineError> {
@@ -64,7 +64,7 @@ impl RocksTabletStore {
         let db = DB::open_cf_descriptors(&self.options, path, families).map_err(EngineError::failed("cannot open a tablet"))?;
         let mut write_options = WriteOptions::default();
         write_options.disable_wal(true);
-        Ok(Arc::new(RocksTablet { db, write_options, path: path.to_owned(), is_temporary }))
+        Ok(Arc::new(RocksTablet::new(db, write_options, path, is_temporary)))
     }
 }
 
@@ -211,6 +211,9 @@ fn sync_folder(path: &Path) -> Result<(), EngineError> {
 struct RocksTablet {
     db: DB,
     write_options: WriteOptions,
+    /// How single records are read; made once, since a read in memory takes little longer than the making.
+    anywhere: ReadOptions,
+    in_memory: ReadOptions,
     path: PathBuf,
     /// Whether the folder goes with the tablet.
     is_temporary: bool,
@@ -226,6 +229,11 @@ impl Drop for RocksTablet {
 }
 
 impl RocksTablet {
+    fn new(db: DB, write_options: WriteOptions, path: &Path, is_temporary: bool) -> RocksTablet {
+        let (anywhere, in_memory) = (ReadOptions::default(), in_memory_options());
+        RocksTablet { db, write_options, anywhere, in_memory, path: path.to_owned(), is_temporary }
+    }
+
     fn family(&self, family: TabletFamily) -> &ColumnFamily {
         self.db.cf_handle(family.name()).expect("all families were opened")
     }
@@ -265,10 +273,7 @@ fn read_error(doing: &'static str) -> impl FnOnce(rocksdb::Error) -> EngineError
 }
 
 /// What memtables and block cache hold.
-struct InMemory<'a> {
-    tablet: &'a RocksTablet,
-    options: ReadOptions,
-}
+struct InMemory<'a>(&'a RocksTablet);
 
 fn in_memory_options() -> ReadOptions {
     let mut options = ReadOptions::default();
@@ -278,11 +283,11 @@ fn in_memory_options() -> ReadOptions {
 
 impl TabletRead for InMemory<'_> {
     fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.tablet.get_by(&self.options, family, key)
+        self.0.get_by(&self.0.in_memory, family, key)
     }
 
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
-        self.tablet.scan_by(in_memory_options(), family, (from, to), visit)
+        self.0.scan_by(in_memory_options(), family, (from, to), visit)
     }
 }
 
@@ -312,7 +317,7 @@ impl TabletRead for AtOnce<'_> {
 
 impl Tablet for RocksTablet {
     fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.get_by(&ReadOptions::default(), family, key)
+        self.get_by(&self.anywhere, family, key)
     }
 
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
@@ -320,7 +325,7 @@ impl Tablet for RocksTablet {
     }
 
     fn in_memory(&self) -> Box<dyn TabletRead + '_> {
-        Box::new(InMemory { tablet: self, options: in_memory_options() })
+        Box::new(InMemory(self))
     }
 
     fn snapshot(&self) -> Box<dyn TabletRead + '_> {
