@@ -264,14 +264,15 @@ impl Surveyor {
         }
     }
 
-    /// Parents below this path stand in OWNER. One that lies elsewhere is read only where it is needed: as long as a shard has no
-    /// checkpoint of its own. After that the parent may be gone, with its bucket.
+    /// Parents below this path are read, whether OWNER names them or not: the dead may have put back an OWNER that knows of none. One that lies
+    /// elsewhere is read only where it is needed: as long as a shard has no checkpoint of its own. After that it may be gone, with its bucket.
     fn follow_parents(&mut self) {
+        let here = (&self.survey.place, &self.survey.layout);
         let needed = |found: &IncarnationSurvey| {
             let document = found.newest()?;
             let has_own = |shard: ShardId| found.checkpoints.get(&shard).is_some_and(|documents| !documents.is_empty());
             let complete = document.shards.iter().all(|shard| shard.origin.is_none() || has_own(shard.shard));
-            document.parent.clone().filter(|_| !complete)
+            document.parent.clone().filter(|parent| !complete || (&parent.place, &parent.path) == here)
         };
         let parents: Vec<ParentReference> = self.survey.incarnations.values().filter_map(needed).collect();
         for parent in parents {

@@ -149,6 +149,17 @@ fn two_living_leaves_are_ambiguous_until_one_is_named_or_retired() {
 }
 
 #[test]
+fn a_grandparent_is_no_leaf_where_the_dead_put_back_an_owner_without_its_child() {
+    let world = World::new(&[(1, None), (3, Some(2))]);
+    let origin = |shard| Some(Origin { shard: ShardId(shard), cut: Cut::default() });
+    world.put_cluster(1, None, &[], &[(SHARD, None, Vec::new())]);
+    world.put_cluster(2, Some(1), &[], &[(8, origin(SHARD), Vec::new())]);
+    world.put_cluster(3, Some(2), &[], &[(9, origin(8), Vec::new())]);
+    world.put_checkpoint(3, 9, 0, cut(0, 1));
+    assert_eq!(try_plan(&world, Target::Latest).expect("one leaf").parent, at(3));
+}
+
+#[test]
 fn a_fork_replaces_what_came_after_it_in_the_history_before() {
     let world = World::new(&[(1, None)]);
     world.put_cluster(1, None, &[1, 2], &[(SHARD, None, vec![Fork { epoch: 1, after: 5 }])]);
