@@ -130,6 +130,9 @@ pub struct Limits {
 pub struct Raft {
     /// The length of a tick, in milliseconds; an election begins after 10 to 20 ticks of silence. Default: 50.
     pub tick_millis: u64,
+    /// Whether a leader that a quorum has just confirmed answers reads by itself for 300 ms; otherwise every read is confirmed. Safe while the
+    /// clocks of nodes run at rates that differ by less than a quarter. Default: true.
+    pub leases: bool,
 }
 
 fn default_zone() -> String {
@@ -159,7 +162,7 @@ impl Default for Limits {
 
 impl Default for Raft {
     fn default() -> Raft {
-        Raft { tick_millis: 50 }
+        Raft { tick_millis: 50, leases: true }
     }
 }
 
@@ -236,6 +239,7 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("LIMITS_LOG_BYTES", "limits.log_bytes"),
     ("LIMITS_DISK_RESERVE_BYTES", "limits.disk_reserve_bytes"),
     ("RAFT_TICK_MILLIS", "raft.tick_millis"),
+    ("RAFT_LEASES", "raft.leases"),
     ("ARCHIVE_ENDPOINT", "archive.endpoint"),
     ("ARCHIVE_REGION", "archive.region"),
     ("ARCHIVE_BUCKET", "archive.bucket"),
@@ -252,7 +256,7 @@ const OVERRIDES: &[(&str, &str)] = &[
 const NUMBERS: &[&str] = &["_bytes", "_millis", "_seconds", "connections"];
 
 /// The keys that hold `true` or `false`.
-const SWITCHES: &[&str] = &["limits.direct_io"];
+const SWITCHES: &[&str] = &["limits.direct_io", "raft.leases"];
 
 fn key_of_variable(name: &str) -> Option<&'static str> {
     OVERRIDES.iter().find(|(variable, _)| *variable == name).map(|(_, key)| *key)

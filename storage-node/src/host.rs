@@ -42,6 +42,7 @@ mod evaluate;
 mod event;
 mod files;
 mod gossip;
+mod lease;
 mod maintain;
 mod order;
 mod proof;
@@ -57,6 +58,7 @@ mod tier;
 pub use cold::{ColdDone, ColdRead, ColdReturn};
 pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, ReplyRoom, Wants};
 pub use files::{FilesDone, FilesWork, replay, seal};
+pub use lease::ReadLease;
 pub use order::FIRST_GENERATION;
 pub use proof::LeadTerm;
 use proof::Proofs;
@@ -74,6 +76,8 @@ pub struct HostSettings {
     pub log_bytes: u64,
     /// Below this much free disk, writes that grow data are refused, in bytes.
     pub disk_reserve_bytes: u64,
+    /// Whether leaders that were just confirmed answer reads by themselves.
+    pub leases: bool,
     /// Its failure domain.
     pub zone: String,
     /// Its bucket; none where nothing is archived.
@@ -275,6 +279,7 @@ impl<T> Host<T> {
             self.step_transfer(&mut replica);
         }
         if replica.stopped.is_some() {
+            self.close_lease(&mut replica);
             self.refuse_waiting(&mut replica, NotDone::Stopped);
         }
         self.replicas.insert(shard, replica);

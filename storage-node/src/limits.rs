@@ -35,6 +35,14 @@ pub const COLD_READS_MAX: usize = 8_192;
 /// Ticks until a proof of leadership that nobody answered is asked for again, of everybody.
 pub const PROOF_TICKS: u64 = 2;
 
+/// How long a voter that confirmed a leader helps nobody else to lead, in milliseconds: less than the shortest election timeout, so that a
+/// leader that dies is replaced no later for it.
+pub const PLEDGE_MILLIS: u64 = 400;
+
+/// How long the confirmed leader reads by that, counted from before its question, in milliseconds: shorter by a quarter, for clocks of different
+/// rates.
+pub const LEASE_MILLIS: u64 = 300;
+
 /// Ticks between two looks at the sizes of log and tablets.
 pub const MAINTENANCE_TICKS: u64 = 20;
 

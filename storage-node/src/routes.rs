@@ -1,7 +1,8 @@
 //! Who leads what, as far as a node knows.
 
+use crate::host::ReadLease;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use strata_base::{Epoch, ShardId, SlotRange, StoreId, TableId};
 use strata_node_api::NodeAddress;
 
@@ -25,10 +26,11 @@ pub struct Route {
 }
 
 /// Everything a node knows of who leads what. Read by connections, replaced as a whole.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     routes: BTreeMap<ShardId, Route>,
     nodes: BTreeMap<StoreId, NodeAddress>,
+    leases: BTreeMap<ShardId, Arc<ReadLease>>,
 }
 
 impl RouteTable {
@@ -50,6 +52,19 @@ impl RouteTable {
             self.routes.insert(route.shard, route);
         }
         is_newer
+    }
+
+    /// This node may read the shard by a lease, or may no longer.
+    pub fn set_lease(&mut self, shard: ShardId, lease: Option<Arc<ReadLease>>) {
+        match lease {
+            Some(lease) => drop(self.leases.insert(shard, lease)),
+            None => drop(self.leases.remove(&shard)),
+        }
+    }
+
+    /// By what this node may read a shard that it leads.
+    pub fn lease(&self, shard: ShardId) -> Option<&Arc<ReadLease>> {
+        self.leases.get(&shard)
     }
 
     /// Replaces the nodes.

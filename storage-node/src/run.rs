@@ -5,7 +5,8 @@ use crate::{
     host::{HostSettings, Stores, TierSettings},
     shell::{
         api::{self, TlsListener},
-        driver::{self, Fatal, HostHandle, Surroundings, SystemClock},
+        clock::SystemClock,
+        driver::{self, Fatal, HostHandle, Surroundings},
         files::clear_checkpoints,
         node::{ClientCounters, NodeView},
         objects::ObjectStores,
@@ -216,6 +217,7 @@ fn start_host(
         tick_millis: config.raft.tick_millis,
         log_bytes: config.limits.log_bytes,
         disk_reserve_bytes: config.limits.disk_reserve_bytes,
+        leases: config.raft.leases,
         zone: config.zone.clone(),
         tier: config.archive.as_ref().map(|archive| tier_settings(config, archive)),
     };

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod bucket;
+pub mod clock;
 pub mod connection;
 pub mod deadline;
 pub mod driver;

@@ -5,7 +5,7 @@
 
 use crate::{
     config::{self, Config, ConfigError, OnStoreDown},
-    shell::{bucket::BucketReader, driver::SystemClock, objects::ObjectStores},
+    shell::{bucket::BucketReader, clock::SystemClock, objects::ObjectStores},
 };
 use clap::Args;
 use serde_json::{Value, json};

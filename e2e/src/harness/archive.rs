@@ -21,7 +21,7 @@ use strata_engine::{
 };
 use strata_node::{
     config::{self, OnStoreDown},
-    shell::{bucket::BucketReader, driver::SystemClock, objects::ObjectStores},
+    shell::{bucket::BucketReader, clock::SystemClock, objects::ObjectStores},
 };
 use strata_node_api::{
     ArchiveClaim, ArchivePlace, CheckpointReport, ClaimState, Member, MemberRole, OrderKind, Report, RestoreOrder, RestoreShard,

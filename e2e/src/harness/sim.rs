@@ -61,6 +61,9 @@ const ARCHIVED_BOUND: u64 = 200 * SECOND;
 /// How many actions a simulation may take; one that needs more goes in circles.
 const ACTIONS_MAX: u64 = 5_000_000;
 
+/// How fast the clocks of nodes run, in percent of the true rate: two nodes may differ by nearly as much as leases allow.
+const RATE_PERCENT: std::ops::RangeInclusive<u64> = 90..=110;
+
 /// A simulation that ended well.
 pub struct Played {
     /// The hash of everything that happened.
@@ -86,6 +89,8 @@ struct Simulation {
     has_lost_disk: bool,
     crashes: u64,
     snapshots: u64,
+    /// Reads that a leader answered by its lease.
+    leased_reads: u64,
     /// The first promise that was broken.
     broken: Option<String>,
 }
@@ -111,7 +116,8 @@ pub fn play_restores(seed: u64, planted: Option<Planted>) -> Result<Played, Fail
 
 impl Simulation {
     fn new(options: Options, mut draws: Rng) -> Simulation {
-        let nodes = (0..options.nodes).map(|node| Node::new(StoreId(node as u64 + 1), draws.u64(..1 << 32))).collect();
+        let mut node = |node: usize| Node::new(StoreId(node as u64 + 1), draws.u64(..1 << 32), draws.u64(RATE_PERCENT));
+        let nodes = (0..options.nodes).map(&mut node).collect();
         Simulation {
             crowd: Crowd::new(options.clients),
             options,
@@ -127,6 +133,7 @@ impl Simulation {
             has_lost_disk: false,
             crashes: 0,
             snapshots: 0,
+            leased_reads: 0,
             broken: None,
         }
     }
@@ -136,10 +143,11 @@ impl Simulation {
         self.play().map_err(|failure| failure.and(&format!("at {} ms of {told}", self.queue.now() / MILLI)))?;
         let (crowd, steps) = (&self.crowd, self.trace.steps());
         let summary = format!(
-            "{} nodes, {} shards: {} acknowledged, {} unknown, {} crashes, {} snapshots, {} restores ({} tablets compared), {} comparisons, {steps} steps",
+            "{} nodes, {} shards: {} acknowledged, {} read by leases, {} unknown, {} crashes, {} snapshots, {} restores ({} tablets compared), {} comparisons, {steps} steps",
             self.nodes.len(),
             self.options.shards,
             crowd.acknowledged,
+            self.leased_reads,
             crowd.unknown,
             self.crashes,
             self.snapshots,
@@ -302,7 +310,7 @@ impl Simulation {
         if self.nodes[node].stalled_until <= self.queue.now() {
             self.arrive(node, Event::Tick);
         }
-        let pause = node::TICK_MILLIS * MILLI + self.draws.u64(..MILLI);
+        let pause = self.nodes[node].tick_micros() + self.draws.u64(..MILLI);
         self.queue.after(pause, Action::Tick { node, life });
     }
 

@@ -86,6 +86,9 @@ pub trait Tablet: Send + Sync {
     /// Reads of this moment, whatever is written meanwhile.
     fn snapshot(&self) -> Box<dyn TabletRead + '_>;
 
+    /// What memory holds of this moment: both of the above.
+    fn snapshot_in_memory(&self) -> Box<dyn TabletRead + '_>;
+
     /// Makes changes visible, all at once.
     fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError>;
 

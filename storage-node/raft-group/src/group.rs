@@ -277,6 +277,7 @@ pub struct RaftGroup<L: LogRead> {
     pending_last: Vec<(u64, u64)>,
     /// A snapshot that is being installed and not durable yet: its ready, and the last entry it holds.
     installing: Option<(u64, u64)>,
+    is_pledged: bool,
 }
 
 impl<L: LogRead> RaftGroup<L> {
@@ -312,19 +313,24 @@ impl<L: LogRead> RaftGroup<L> {
         let node = RawNode::new(&config, adapter, &silent).map_err(|error| Damage::Inconsistent(error.to_string()))?;
         let (drawn_for, persisted) = ((0, StateRole::Follower, u64::MAX), start.last.0);
         let (draws, pending_last, installing) = (settings.seed, Vec::new(), None);
-        let mut group = RaftGroup { node, settings, draws, drawn: 0, drawn_for, persisted, pending_last, installing };
+        let mut group = RaftGroup { node, settings, draws, drawn: 0, drawn_for, persisted, pending_last, installing, is_pledged: false };
         group.redraw_timeout();
         Ok(group)
     }
 
     /// Time goes on by one tick.
     pub fn tick(&mut self) {
-        if self.installing.is_some() {
-            // raft-rs would look for changes of members in a log that the snapshot has replaced.
+        // raft-rs would look for changes of members in a log that a snapshot has replaced.
+        if self.installing.is_some() || self.is_pledged {
             return self.tick_without_campaign();
         }
         self.node.tick();
         self.redraw_timeout();
+    }
+
+    /// While a member is pledged it helps nobody to lead in a later term, itself included, unless its leader gives leadership away.
+    pub fn set_pledged(&mut self, is_pledged: bool) {
+        self.is_pledged = is_pledged;
     }
 
     /// Time goes on by one tick for a member that must not ask for votes: it still notices that its leader fell silent, and helps others up.
@@ -350,6 +356,9 @@ impl<L: LogRead> RaftGroup<L> {
             return;
         }
         if message.get_msg_type() == MessageType::MsgTimeoutNow && self.installing.is_some() {
+            return;
+        }
+        if self.is_pledged && is_of_election(&message) {
             return;
         }
         // A stranger's answer is an error of theirs, not of ours.
@@ -624,6 +633,15 @@ fn is_local(kind: MessageType) -> bool {
             | MessageType::MsgCheckQuorum
             | MessageType::MsgPropose
     )
+}
+
+/// Whether a message belongs to an election that no leader asked for.
+fn is_of_election(message: &RaftMessage) -> bool {
+    match message.get_msg_type() {
+        MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => message.get_context() != raft::CAMPAIGN_TRANSFER,
+        MessageType::MsgRequestPreVoteResponse => true,
+        _ => false,
+    }
 }
 
 fn to_message(message: RaftMessage) -> Message {

@@ -83,6 +83,57 @@ fn a_member_that_must_not_campaign_helps_another_up_once_the_leader_is_silent() 
 }
 
 #[test]
+fn who_is_pledged_helps_nobody_to_lead_unless_the_leader_asks() {
+    let (mut leader, mut other, mut third) = (member(1, 1), member(2, 2), member(3, 3));
+    leader.campaign();
+    pass(&mut [&mut leader, &mut other, &mut third]);
+    third.set_pledged(true);
+    let tick_both = |other: &mut RaftGroup<NoLog>, third: &mut RaftGroup<NoLog>| {
+        for _ in 0..100 {
+            other.tick();
+            third.tick();
+            pass(&mut [other, third]);
+        }
+    };
+    tick_both(&mut other, &mut third);
+    assert_ne!(other.role(), Role::Leader, "its vote is pledged");
+    assert_eq!(third.term(), leader.term(), "nor does it ask for votes itself");
+
+    let (mut leader, mut other, mut third) = (member(1, 1), member(2, 2), member(3, 3));
+    leader.campaign();
+    pass(&mut [&mut leader, &mut other, &mut third]);
+    (other.set_pledged(true), third.set_pledged(true));
+    leader.transfer_leader(PeerId(2)).expect("a leader may give leadership away");
+    pass(&mut [&mut leader, &mut other, &mut third]);
+    assert_eq!(other.role(), Role::Leader, "what the leader gives away is bound by no pledge");
+
+    third.set_pledged(false);
+    tick_both(&mut leader, &mut third);
+    assert!(leader.role() == Role::Leader || third.role() == Role::Leader, "a pledge that ended binds nobody");
+}
+
+#[test]
+fn who_asked_for_votes_before_it_pledged_does_not_go_on() {
+    let (mut leader, mut other, mut third) = (member(1, 1), member(2, 2), member(3, 3));
+    leader.campaign();
+    pass(&mut [&mut leader, &mut other, &mut third]);
+    let term = other.term();
+    let asked = (0..40).find_map(|_| {
+        (other.tick(), third.tick());
+        drain(&mut third);
+        Some(drain(&mut other)).filter(|messages| !messages.is_empty())
+    });
+    for message in asked.expect("it asks whether it would be elected").iter().filter(|message| message.to == PeerId(3)) {
+        third.receive(&message.bytes);
+    }
+    let answers = drain(&mut third);
+    assert!(!answers.is_empty(), "who has not heard a leader for long says yes");
+    other.set_pledged(true);
+    answers.iter().for_each(|message| other.receive(&message.bytes));
+    assert_eq!((drain(&mut other), other.term()), (Vec::new(), term));
+}
+
+#[test]
 fn a_member_that_was_just_installed_can_campaign_and_not_before() {
     let (mut leader, mut other) = (member(1, 1), member(2, 2));
     leader.campaign();

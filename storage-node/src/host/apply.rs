@@ -33,6 +33,7 @@ impl<T> Host<T> {
             return self.stop(replica, error.to_string());
         }
         replica.applied = applied;
+        replica.tell_lease();
         replica.group.applied(applied.index);
         self.tell_committed(replica, archived);
         for (index, term) in places {
@@ -101,6 +102,7 @@ fn apply_entry<T>(
             }
         }
         Payload::Change { context, change } => {
+            replica.suspend_lease();
             let configuration = replica.group.apply_change(&change).map_err(|error| format!("cannot apply entry {index}: {error}"))?;
             let descriptor = replica.descriptor.as_mut().ok_or("a change of members reached a replica without a descriptor")?;
             for change in ChangeContext::decode(&context)?.changes {

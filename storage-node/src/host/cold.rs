@@ -95,7 +95,7 @@ impl<T> ColdRead<T> {
 }
 
 /// Evaluates a command that only reads; none where its key is expired by the clock, and not yet in the log.
-fn read(reader: &dyn Read, call: &Call, hlc: Hlc, facts: Facts) -> Result<Option<Reply>, ReadError> {
+pub(super) fn read(reader: &dyn Read, call: &Call, hlc: Hlc, facts: Facts) -> Result<Option<Reply>, ReadError> {
     let mut empty = Overlay::default();
     let mut view = View::with_facts(reader, &mut empty, hlc, facts);
     let reply = match call.try_evaluate(&mut view) {

@@ -67,11 +67,13 @@ impl<T> Host<T> {
             replica.lead = Lead::Serving(term);
             replica.hlc = replica.hlc.max(replica.applied.hlc);
             self.tell_lead(replica);
+            self.open_lease(replica);
         }
         self.learn_own_route(replica);
     }
 
     fn lose_lead(&mut self, replica: &mut Replica<T>) {
+        self.close_lease(replica);
         replica.overlay.clear();
         replica.must_drain = false;
         replica.transfer = None;

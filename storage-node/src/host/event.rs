@@ -52,7 +52,8 @@ impl ReplyRoom {
         self.taken.load(Relaxed) > limits::REPLY_BUFFER_BYTES_MAX
     }
 
-    pub(super) fn take(&self, reply: &Reply) {
+    /// A reply takes its part.
+    pub fn take(&self, reply: &Reply) {
         self.taken.fetch_add(reply.size(), Relaxed);
     }
 }

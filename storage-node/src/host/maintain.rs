@@ -24,6 +24,7 @@ impl<T> Host<T> {
             let Some(mut replica) = self.replicas.remove(&shard) else { continue };
             self.end_overdue(&mut replica);
             // A member whose clock is off does not campaign; as a leader it goes on until another one can take over.
+            replica.watch_pledge(self.now.monotonic_ms);
             if replica.stopped.is_none() {
                 if may_lead { replica.group.tick() } else { replica.group.tick_without_campaign() }
             }
@@ -41,6 +42,7 @@ impl<T> Host<T> {
             }
             self.touch(shard);
         }
+        self.keep_leases();
         self.repeat_proofs();
         if self.tick.is_multiple_of(limits::TIER_TICKS)
             && let Some(tier) = &mut self.tier
@@ -92,8 +94,11 @@ impl<T> Host<T> {
             }
         } else if !transfer.is_begun && replica.pending.is_empty() {
             transfer.is_begun = true;
+            let to = transfer.to;
+            // Its successor is bound by no pledge.
+            self.close_lease(replica);
             // A refusal means that leadership is lost already; the next look notices.
-            let _ = replica.group.transfer_leader(transfer.to);
+            let _ = replica.group.transfer_leader(to);
             self.touch(replica.shard);
         }
     }
@@ -173,6 +178,7 @@ impl<T> Host<T> {
     /// Removes a replica that its shard removed: its id is remembered, its data is not.
     fn remove_replica(&mut self, shard: ShardId) {
         let Some(mut replica) = self.replicas.remove(&shard) else { return };
+        self.close_lease(&mut replica);
         self.refuse_waiting(&mut replica, NotDone::NotLeader(None));
         for pending in std::mem::take(&mut replica.pending).into_values() {
             for (token, _) in pending.replies {

@@ -11,6 +11,7 @@
 //!   shard would cost a step of two groups. The voter that answers is in the leader's term after the round began, so no later leader had its
 //!   quorum by then, and whatever any leader had acknowledged is below the commit index of that moment.
 //! - Only as many nodes are asked as a quorum needs, first the one that answered last; after some ticks without an answer, all of them.
+//! - Whoever answers pledges to elect nobody else for a while, which makes the leader's lease last ([`super::lease`]).
 //! - An answer repeats the term: one from before a restart of the asking process names an earlier term, and proves nothing.
 
 use super::{Host, PeerMessage, replica::Replica};
@@ -33,6 +34,10 @@ pub struct LeadTerm {
 /// What one shard has to prove.
 struct Asked {
     claim: LeadClaim,
+    /// When the proof began, in monotonic milliseconds.
+    begun_ms: u64,
+    /// Whether a lease waits for it, too.
+    is_for_lease: bool,
     /// Voters in the claim's term, this node's own first.
     confirmed_by: Vec<PeerId>,
     is_sent: bool,
@@ -63,6 +68,15 @@ pub(super) struct Proofs {
 impl<T> Host<T> {
     /// Begins to prove that this node leads the shard at a moment after now, together with all others of this turn. The number of the proof.
     pub(super) fn begin_proof(&mut self, replica: &Replica<T>) -> Result<u64, Refusal> {
+        self.ask_for(replica, false)
+    }
+
+    /// The same for a lease that would end soon.
+    pub(super) fn begin_lease_proof(&mut self, replica: &Replica<T>) -> Result<u64, Refusal> {
+        self.ask_for(replica, true)
+    }
+
+    fn ask_for(&mut self, replica: &Replica<T>, is_for_lease: bool) -> Result<u64, Refusal> {
         let claim = replica.group.lead()?;
         let proofs = &mut self.proofs;
         if proofs.turn != self.turns {
@@ -71,7 +85,9 @@ impl<T> Host<T> {
         let round = proofs.rounds.entry(proofs.number).or_default();
         round.sent_tick = self.tick;
         let own = replica.group.peer();
-        round.asked.entry(replica.shard).or_insert_with(|| Asked { claim, confirmed_by: vec![own], is_sent: false });
+        let begun_ms = self.now.monotonic_ms;
+        let fresh = || Asked { claim, begun_ms, is_for_lease: false, confirmed_by: vec![own], is_sent: false };
+        round.asked.entry(replica.shard).or_insert_with(fresh).is_for_lease |= is_for_lease;
         proofs.has_fresh = true;
         Ok(proofs.number)
     }
@@ -144,7 +160,8 @@ impl<T> Host<T> {
         let closing = replica.closing.as_mut().filter(|closing| closing.proof == number && !closing.is_confirmed);
         let barrier = replica.barriers.iter_mut().find(|barrier| barrier.proof == number && barrier.granted.is_none());
         let is_leading = replica.group.is_leader() && replica.group.term() == asked.claim.term;
-        if !is_leading || (closing.is_none() && barrier.is_none()) {
+        let helps_lease = asked.is_for_lease && self.now.monotonic_ms < asked.begun_ms + limits::LEASE_MILLIS;
+        if !is_leading || (closing.is_none() && barrier.is_none() && !helps_lease) {
             return true;
         }
         if !replica.group.configuration().is_quorum(&asked.confirmed_by) {
@@ -156,15 +173,18 @@ impl<T> Host<T> {
         if let Some(barrier) = barrier {
             barrier.granted = Some(asked.claim.committed);
         }
+        replica.prolong_lease(asked.begun_ms);
         self.touch(shard);
         true
     }
 
-    /// Another node asks whether voters here know of a later leader than itself.
+    /// Another node asks whether voters here know of a later leader than itself. Those that do not pledge to elect none for a while.
     pub(super) fn on_confirm(&mut self, from: StoreId, round: u64, mut leads: Vec<LeadTerm>) {
+        let now_ms = self.now.monotonic_ms;
         leads.retain(|lead| {
-            let replica = self.replicas.get(&lead.shard).filter(|replica| replica.stopped.is_none() && replica.group.peer() == lead.peer);
-            replica.is_some_and(|replica| replica.group.term() == lead.term)
+            let replica =
+                self.replicas.get_mut(&lead.shard).filter(|replica| replica.stopped.is_none() && replica.group.peer() == lead.peer);
+            replica.is_some_and(|replica| replica.pledge(lead.term, now_ms))
         });
         if !leads.is_empty() {
             self.queue_message(from, PeerMessage::Confirmed { round, leads });

@@ -1,6 +1,6 @@
 //! One replica: its Raft group, its tablet, and what waits for either.
 
-use super::event::Command;
+use super::{event::Command, lease::ReadLease};
 use crate::{
     agreement::{Agreed, AgreementKind},
     bridge::{LogReader, TabletReader},
@@ -162,6 +162,10 @@ pub(super) struct Replica<T> {
     pub(super) readings: Vec<Reading<T>>,
     pub(super) barriers: VecDeque<Barrier<T>>,
     pub(super) transfer: Option<Transfer>,
+    /// Where it leads, serves, and has not begun to give its leadership away.
+    pub(super) lease: Option<Arc<ReadLease>>,
+    /// Until when it may help nobody else to lead, in monotonic milliseconds.
+    pub(super) pledged_until_ms: u64,
 
     pub(super) in_flight: VecDeque<InFlight>,
     /// A commit index that will be written with the next append: losing it is harmless.
@@ -218,6 +222,8 @@ impl<T> Replica<T> {
             readings: Vec::new(),
             barriers: VecDeque::new(),
             transfer: None,
+            lease: None,
+            pledged_until_ms: 0,
             in_flight: VecDeque::new(),
             lazy_hard_state: None,
             is_recorded: false,

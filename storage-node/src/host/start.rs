@@ -6,6 +6,7 @@ use super::{
     snapshot::{State, read_state},
 };
 use crate::descriptor::ReplicaRecord;
+use crate::limits;
 use strata_base::{PeerId, ShardId};
 use strata_engine::{EngineError, log::LogState, tier::archive::Position};
 use strata_raft_group::{Configuration, HardState, RaftGroup, Start};
@@ -26,6 +27,8 @@ impl<T> Host<T> {
                     self.stores.tablets.forget_after(shard, generation)?;
                     let mut replica = self.open_replica(shard, peer, generation, (truncated_index, truncated_term))?;
                     replica.archived = Position { index: archived_index, hlc: archived_hlc };
+                    // What it pledged before it stopped is forgotten.
+                    replica.pledge_until(self.now.monotonic_ms + limits::PLEDGE_MILLIS);
                     self.learn_own_route(&mut replica);
                     self.replicas.insert(shard, Box::new(replica));
                 }

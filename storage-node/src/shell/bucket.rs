@@ -1,6 +1,6 @@
 //! Runs the machines that only read a bucket: each question they ask goes to the store, each answer back to them.
 
-use super::{driver::SystemClock, objects::ObjectStores};
+use super::{clock::SystemClock, objects::ObjectStores};
 use std::time::Duration;
 use strata_engine::{
     objects::ObjectError,

@@ -42,7 +42,9 @@ struct Pipeline {
     waiting: Vec<Waiting>,
     /// Commands that the host does not have yet: one wake for all of them. They reach it before anything is waited for.
     begun: Vec<Command<Token>>,
-    /// Shards that have an unanswered command of this connection in their queue: a read must not pass it.
+    /// Shards that have an unanswered command of this connection: one that is answered at once would pass it.
+    unanswered: Vec<ShardId>,
+    /// Those of them that have one in their queue: a read must not pass it.
     queued: Vec<ShardId>,
     /// What the replies to what was begun may take.
     room: ReplyRoom,
@@ -125,6 +127,9 @@ impl Connection {
                 }
                 let reply = call.answer(&mut self.session, &*self.node);
                 self.put(&reply, output);
+            } else if let Some(reply) = self.read_at_once(&call, &pipeline) {
+                pipeline.room.take(&reply);
+                pipeline.waiting.push(Waiting::Known(reply));
             } else if let Some(begun) = self.begin(&call, &mut pipeline) {
                 pipeline.waiting.push(Waiting::Begun(call, begun));
             } else {
@@ -141,9 +146,20 @@ impl Connection {
         Ok(is_drained)
     }
 
+    /// A reply that needs no host, while there is room for it.
+    fn read_at_once(&self, call: &Call, pipeline: &Pipeline) -> Option<Reply> {
+        if pipeline.room.is_spent() {
+            return None;
+        }
+        self.router.read_at_once(call, |shard| !pipeline.unanswered.contains(&shard))
+    }
+
     fn begin(&self, call: &Call, pipeline: &mut Pipeline) -> Option<Begun> {
-        let Pipeline { begun: earlier, queued, room, .. } = pipeline;
+        let Pipeline { begun: earlier, unanswered, queued, room, .. } = pipeline;
         let begun = self.router.begin(call, earlier, room, |shard| !call.spec.is_write() && !queued.contains(&shard))?;
+        if !unanswered.contains(&begun.shard()) {
+            unanswered.push(begun.shard());
+        }
         if call.spec.is_write() && !queued.contains(&begun.shard()) {
             queued.push(begun.shard());
             // A read that this write follows must not be passed by it: both go through the queue.
@@ -159,6 +175,7 @@ impl Connection {
         pipeline.room = ReplyRoom::default();
         let has_writes = !pipeline.queued.is_empty();
         pipeline.queued.clear();
+        pipeline.unanswered.clear();
         for waiting in pipeline.waiting.drain(..) {
             let reply = match waiting {
                 Waiting::Known(reply) => Some(reply),

@@ -2,6 +2,7 @@
 //! memory.
 
 use super::{
+    clock::SystemClock,
     files::FilesWorker,
     inbox::{Inbox, Kind},
     objects::ObjectStores,
@@ -9,8 +10,7 @@ use super::{
     snapshot,
 };
 use crate::{
-    clock::Moment,
-    host::{ColdDone, ColdRead, Effect, Event, FilesWork, Host, HostSettings, NotDone, Outcome, Stores, Wants},
+    host::{ColdDone, ColdRead, Effect, Event, FilesWork, Host, HostSettings, NotDone, Outcome, ReadLease, Stores, Wants},
     limits,
     routes::RouteTable,
 };
@@ -20,7 +20,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread::{Builder, JoinHandle},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 use strata_base::{ShardId, StoreId};
 use strata_engine::{
@@ -28,6 +28,7 @@ use strata_engine::{
     log::{LogBatch, LogStore},
     tablet::{Tablet, TabletStore},
 };
+use strata_kv::{Reply, command::Call};
 use strata_node_api::{Answer, Order, Report};
 use tokio::sync::{oneshot, watch};
 
@@ -63,6 +64,8 @@ pub struct HostHandle {
     pub routes: watch::Receiver<Arc<RouteTable>>,
     /// The store of this node.
     pub store: StoreId,
+    /// The clocks that the host lives by.
+    pub clock: SystemClock,
 }
 
 impl HostHandle {
@@ -79,38 +82,16 @@ impl HostHandle {
         self.inbox.give(input, kind);
     }
 
+    /// The reply to a command that only reads, where this node may answer it at once.
+    pub fn read_by_lease(&self, lease: &ReadLease, call: &Call) -> Option<Reply> {
+        lease.read(call, || self.clock.monotonic_ms())
+    }
+
     /// What the node says of itself; `None` where the host does not answer in time.
     pub async fn report(&self) -> Option<Report> {
         let (sender, receiver) = oneshot::channel();
         self.offer(Input::Report(sender)).ok()?;
         tokio::time::timeout(Duration::from_millis(limits::COMMAND_DEADLINE_MILLIS), receiver).await.ok()?.ok()
-    }
-}
-
-/// The operating system's clocks. The one place that reads them.
-#[derive(Clone, Copy, Debug)]
-pub struct SystemClock {
-    origin: Instant,
-}
-
-impl SystemClock {
-    /// Monotonic time begins now.
-    #[expect(clippy::disallowed_methods, reason = "this is the Clock port")]
-    pub fn start() -> SystemClock {
-        SystemClock { origin: Instant::now() }
-    }
-
-    /// Now.
-    #[expect(clippy::disallowed_methods, reason = "this is the Clock port")]
-    pub fn now(&self) -> Moment {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Moment { monotonic_ms: self.origin.elapsed().as_millis() as u64, wall_ms: wall.as_millis() as u64 }
-    }
-
-    /// Microseconds since the clock began.
-    #[expect(clippy::disallowed_methods, reason = "this is the Clock port")]
-    pub fn micros(&self) -> u64 {
-        self.origin.elapsed().as_micros() as u64
     }
 }
 
@@ -153,7 +134,7 @@ impl Fatal {
 pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Result<(HostHandle, Vec<JoinHandle<()>>), EngineError> {
     let inbox = Arc::new(Inbox::new(limits::EVENTS_MAX));
     let (publish, routes) = watch::channel(Arc::new(RouteTable::default()));
-    let handle = HostHandle { inbox, routes, store: stores.identity.store };
+    let handle = HostHandle { inbox, routes, store: stores.identity.store, clock: around.clock };
     let tick = Duration::from_millis(settings.tick_millis);
     let (log, tablets) = (stores.log.clone(), stores.tablets.clone());
     let host = Host::new(settings, stores, around.clock.now())?;
@@ -347,7 +328,7 @@ impl Looper {
 fn read_cold(reads: &Receiver<Box<ColdRead<Token>>>, host: &HostHandle, clock: SystemClock) {
     while let Ok(read) = reads.recv() {
         let _read = tracing::debug_span!("cold_read", shard = %read.shard()).entered();
-        match read.perform(clock.now().monotonic_ms) {
+        match read.perform(clock.monotonic_ms()) {
             // A client that went away takes no reply.
             ColdDone::Answered { token, reply } => drop(token.send(Outcome::Reply(reply))),
             ColdDone::Refused { token, why } => drop(token.send(Outcome::NotDone(why))),

@@ -1,6 +1,6 @@
 //! What a node tells its connections.
 
-use super::driver::{HostHandle, SystemClock};
+use super::{clock::SystemClock, driver::HostHandle};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},

@@ -2,7 +2,7 @@
 
 use super::{
     Simulation,
-    node::EPOCH_MILLIS,
+    node::{EPOCH_MILLIS, Node},
     options::Planted,
     queue::{Action, MILLI, SECOND},
 };
@@ -16,7 +16,8 @@ use strata_engine::{
     tablet::{MemoryTablet, Tablet, TabletChange, TabletFamily},
     tier::Cut,
 };
-use strata_node_api::{ProblemClass, ShardReport};
+use strata_kv::command;
+use strata_node_api::{ProblemClass, ShardReport, ShardRole};
 
 /// How far the cluster's time may be ahead of the true one, in milliseconds: what a clock may be off, and the counter of a burst of writes.
 const AHEAD_MILLIS_MAX: u64 = 550;
@@ -79,6 +80,7 @@ impl Simulation {
     /// Looks at every replica: what it holds is a function of the entry that it has applied.
     pub(super) fn look(&mut self) {
         self.look_now();
+        self.try_leases();
         let pause = self.draws.u64(50 * MILLI..200 * MILLI);
         self.queue.after(pause, Action::Look);
     }
@@ -101,6 +103,41 @@ impl Simulation {
             }
         }
         self.look_at_patience();
+    }
+
+    /// Reads by every lease that there is: clients ask too seldom to meet the moments that matter.
+    fn try_leases(&mut self) {
+        let call = command::parse(vec!["get".into(), "nothing".into()]).expect("it is well-formed");
+        for node in 0..self.nodes.len() {
+            let at = &self.nodes[node];
+            if at.host.is_none() || at.stalled_until > self.queue.now() {
+                continue;
+            }
+            let (routes, now_ms) = (at.routes.clone(), self.reader_ms(node));
+            for (shard, _) in self.hand.shards.clone() {
+                if routes.lease(shard).and_then(|lease| lease.read(&call, || now_ms)).is_some() {
+                    self.check_lease(node, shard);
+                }
+            }
+        }
+    }
+
+    /// The monotonic time that a node's connections see.
+    pub(super) fn reader_ms(&self, node: usize) -> u64 {
+        let late_ms = if self.options.planted == Some(Planted::LateClocks) { 2_000 } else { 0 };
+        self.nodes[node].moment(self.queue.now()).monotonic_ms.saturating_sub(late_ms)
+    }
+
+    /// While a leader reads by its lease there is no later leader.
+    pub(super) fn check_lease(&mut self, node: usize, shard: ShardId) {
+        let led = |at: &Node| {
+            let replica = at.host.as_ref()?.report().shards.into_iter().find(|replica| replica.shard == shard)?;
+            matches!(replica.role, ShardRole::Leader | ShardRole::LeaderElect).then_some(replica.term)
+        };
+        let (own, last) = (led(&self.nodes[node]), self.nodes.iter().filter_map(led).max());
+        if own < last {
+            self.breaks(format!("node {node} read shard {shard} by its lease of term {own:?}, and term {last:?} had a leader"));
+        }
     }
 
     /// The mistake of [`Planted::StrayRecord`].

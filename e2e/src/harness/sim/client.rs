@@ -284,6 +284,31 @@ impl Simulation {
         self.queue.after(delay, Action::Arrive { node, life, event });
     }
 
+    /// What a connection does before it asks the host: reads that a lease allows are answered; the other commands.
+    pub(super) fn read_by_leases(&mut self, node: usize, commands: Vec<Command<Token>>) -> Vec<Command<Token>> {
+        let at = &self.nodes[node];
+        let (routes, now_ms, is_stalled) = (at.routes.clone(), self.reader_ms(node), at.stalled_until > self.queue.now());
+        let is_answered = |command: &Command<Token>| {
+            let is_read = command.is_beside_queue && !command.call.spec.is_write() && !is_stalled;
+            let lease = routes.lease(command.shard).filter(|_| is_read)?;
+            lease.read(&command.call, || now_ms)
+        };
+        let mut others = Vec::new();
+        for command in commands {
+            match is_answered(&command) {
+                Some(reply) => {
+                    let outcome = Outcome::Reply(reply);
+                    self.trace.note((command.token, format!("{outcome:?}")));
+                    self.leased_reads += 1;
+                    self.check_lease(node, command.shard);
+                    self.command_done(command.token, &outcome);
+                }
+                None => others.push(command),
+            }
+        }
+        others
+    }
+
     /// A node says what became of a command.
     pub(super) fn command_done(&mut self, token: Token, outcome: &Outcome) {
         let Some(pending) = self.crowd.pending.remove(&token) else { return };

@@ -13,6 +13,10 @@ use strata_node::host::{ColdDone, ColdRead, Effect, Event, Outcome, PeerMessage}
 impl Simulation {
     /// Something arrives at a node, which will take it soon, together with whatever else arrives until then.
     pub(super) fn arrive(&mut self, node: usize, event: Event<Token>) {
+        let event = match event {
+            Event::Commands(commands) => Event::Commands(self.read_by_leases(node, commands)),
+            event => event,
+        };
         let delay = self.draws.u64(10..MILLI);
         let at = &mut self.nodes[node];
         at.inbox.push(event);

@@ -21,7 +21,7 @@ use strata_node::{
 };
 
 /// The length of a tick, in milliseconds.
-pub(super) const TICK_MILLIS: u64 = 50;
+const TICK_MILLIS: u64 = 50;
 
 /// Where the true time of the simulation begins, in milliseconds since the Unix epoch.
 pub(super) const EPOCH_MILLIS: u64 = 1_700_000_000_000;
@@ -61,10 +61,12 @@ pub(super) struct Node {
     /// What its connections were last told of leaders.
     pub(super) routes: Arc<RouteTable>,
     boot_ms: u64,
+    /// How fast its monotonic clock runs.
+    rate_percent: u64,
 }
 
 impl Node {
-    pub(super) fn new(store: StoreId, boot_ms: u64) -> Node {
+    pub(super) fn new(store: StoreId, boot_ms: u64, rate_percent: u64) -> Node {
         Node {
             disk: Disk::empty(store),
             host: None,
@@ -78,6 +80,7 @@ impl Node {
             slow_until: 0,
             routes: Arc::default(),
             boot_ms,
+            rate_percent,
         }
     }
 
@@ -88,7 +91,12 @@ impl Node {
     /// What its clocks show.
     pub(super) fn moment(&self, now: u64) -> Moment {
         let wall_ms = (EPOCH_MILLIS + now / MILLI).saturating_add_signed(self.skew_ms);
-        Moment { monotonic_ms: self.boot_ms + now / MILLI, wall_ms }
+        Moment { monotonic_ms: self.boot_ms + now * self.rate_percent / 100 / MILLI, wall_ms }
+    }
+
+    /// The true length of its ticks.
+    pub(super) fn tick_micros(&self) -> u64 {
+        TICK_MILLIS * MILLI * 100 / self.rate_percent
     }
 
     /// Starts the process on its disk.
@@ -98,9 +106,11 @@ impl Node {
             tick_millis: TICK_MILLIS,
             log_bytes: options.log_bytes,
             disk_reserve_bytes: 0,
+            leases: options.leases,
             zone: String::new(),
             tier: options.has_bucket.then(bucket::settings),
         };
+        self.routes = Arc::default();
         let stores = Stores { log: self.disk.log.clone(), tablets: self.disk.tablets.clone(), identity: self.disk.identity.clone() };
         self.host = Some(Host::new(settings, stores, self.moment(now))?);
         self.life += 1;

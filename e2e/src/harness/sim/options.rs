@@ -19,6 +19,8 @@ pub enum Planted {
     PromisesTooMuch,
     /// Reads are answered by a follower's tablet.
     StaleReads,
+    /// Readers look at a clock that is behind that of their host.
+    LateClocks,
 }
 
 /// What a seed chose.
@@ -57,6 +59,8 @@ pub(super) struct Options {
     pub(super) has_bucket: bool,
     /// Whether the disks are lost amid writes, or after all is quiet.
     pub(super) is_lost_amid: bool,
+    /// Whether leaders read by leases.
+    pub(super) leases: bool,
     pub(super) planted: Option<Planted>,
 }
 
@@ -94,6 +98,7 @@ impl Options {
             time_is_sound: true,
             has_bucket: false,
             is_lost_amid: false,
+            leases: true,
             planted: None,
         };
         options.shards = draws.u16(1..=4);
@@ -112,6 +117,7 @@ impl Options {
         }
         // One disk lost for ever and one clock wrong for ever are two of three members: whoever has the newest log may not lead then.
         options.skew_stays &= !options.replacement;
+        options.leases = draws.u8(..4) > 0;
         options
     }
 }

@@ -295,12 +295,14 @@ impl TabletRead for InMemory<'_> {
 struct AtOnce<'a> {
     tablet: &'a RocksTablet,
     snapshot: Snapshot<'a>,
+    tier: ReadTier,
 }
 
 impl AtOnce<'_> {
     fn options(&self) -> ReadOptions {
         let mut options = ReadOptions::default();
         options.set_snapshot(&self.snapshot);
+        options.set_read_tier(self.tier);
         options
     }
 }
@@ -329,7 +331,11 @@ impl Tablet for RocksTablet {
     }
 
     fn snapshot(&self) -> Box<dyn TabletRead + '_> {
-        Box::new(AtOnce { tablet: self, snapshot: self.db.snapshot() })
+        Box::new(AtOnce { tablet: self, snapshot: self.db.snapshot(), tier: ReadTier::All })
+    }
+
+    fn snapshot_in_memory(&self) -> Box<dyn TabletRead + '_> {
+        Box::new(AtOnce { tablet: self, snapshot: self.db.snapshot(), tier: ReadTier::BlockCache })
     }
 
     fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError> {

@@ -1,0 +1,199 @@
+//! Leases: a leader that was confirmed by a quorum answers reads by itself for a little while, on the thread of whoever asks.
+//!
+//! ```text
+//!  leader's clock     asks ├──────── LEASE ────────┤             reads are answered at once
+//!                           ╲          ╱
+//!  voter's clock             ├─ answers ──── PLEDGE ────────┤    votes for nobody, and does not campaign
+//! ```
+//!
+//! - Whoever answers `Confirm` pledges to elect nobody for a while. The lease is counted from the moment before the question was sent, the pledge
+//!   from that of its answer, and the lease is the shorter by a quarter: clocks whose rates differ by less keep it safe, whatever they show.
+//! - A pledge is in memory only, so a process that has just started behaves as if it had pledged at its start.
+//! - A planned transfer ends the lease first, for the rest of the term: the chosen successor, and those who vote for it, are bound by no pledge.
+//!   A change of members ends it until the next proof, which counts the quorum of the new members.
+//! - The lease is looked at again after the read. The clocks count the time that a machine sleeps.
+//! - Time makes it end, so that a node which nobody hears serves nothing old. Nothing is asked for where nobody reads.
+//!
+//! What is read is what this leader has applied, and everything acknowledged is applied before its acknowledgement.
+
+use super::{Host, cold::read, replica::Replica};
+use crate::{bridge::ViewReader, limits};
+use bytes::Bytes;
+use std::{
+    cell::Cell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering, fence},
+    },
+};
+use strata_base::{Hlc, ShardId, SlotRange};
+use strata_engine::tablet::Tablet;
+use strata_kv::{Facts, Family, Read, ReadError, Reply, Visitor, command::Call};
+use strata_raft_group::Role;
+
+/// The right to read a shard without asking anybody, as long as it lasts. The host prolongs and ends it; connections read by it.
+pub struct ReadLease {
+    tablet: Arc<dyn Tablet>,
+    slots: SlotRange,
+    /// The host's monotonic time until which it lasts, in milliseconds; 0 once it is ended.
+    until_ms: AtomicU64,
+    /// What turns the host's monotonic time into that of the cluster, in milliseconds.
+    ahead_ms: AtomicU64,
+    /// The HLC of the last applied entry, or of an earlier one.
+    applied: AtomicU64,
+    /// Seeds the random numbers of commands, each with the next.
+    draws: AtomicU64,
+    /// Whether somebody read, or wanted to, since the host looked last.
+    is_wanted: AtomicBool,
+}
+
+impl std::fmt::Debug for ReadLease {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "ReadLease until {} ms", self.until_ms.load(Ordering::Relaxed))
+    }
+}
+
+impl ReadLease {
+    /// The reply to a command that only reads, if the lease lasts and memory suffices; none where the host must see to it. `clock` shows the host's
+    /// monotonic time, in milliseconds.
+    pub fn read(&self, call: &Call, clock: impl Fn() -> u64) -> Option<Reply> {
+        if !self.is_wanted.load(Ordering::Relaxed) {
+            self.is_wanted.store(true, Ordering::Relaxed);
+        }
+        let now_ms = clock();
+        if now_ms >= self.until_ms.load(Ordering::SeqCst) {
+            return None;
+        }
+        let applied = Hlc::from_u64(self.applied.load(Ordering::Acquire));
+        let hlc = applied.max(Hlc::from_millis(now_ms.wrapping_add(self.ahead_ms.load(Ordering::Relaxed))));
+        let random = fastrand::Rng::with_seed(self.draws.fetch_add(1, Ordering::Relaxed)).u64(..);
+        let facts = Facts { applied, slots: self.slots, random, ..Facts::default() };
+        let reply = self.read_memory(call, hlc, facts)?;
+        fence(Ordering::SeqCst);
+        (clock() < self.until_ms.load(Ordering::SeqCst)).then_some(reply)
+    }
+
+    /// One record is of one moment by itself; who needs a second one reads a snapshot.
+    fn read_memory(&self, call: &Call, hlc: Hlc, facts: Facts) -> Option<Reply> {
+        let one = OneRecord { reader: ViewReader(self.tablet.in_memory()), is_spent: Cell::new(false) };
+        match read(&one, call, hlc, facts) {
+            Ok(reply) => reply,
+            Err(ReadError::Cold) if one.is_spent.get() => read(&ViewReader(self.tablet.snapshot_in_memory()), call, hlc, facts).ok()?,
+            Err(_) => None,
+        }
+    }
+
+    fn end(&self) {
+        self.until_ms.store(0, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// Reads a single record, and nothing after it.
+struct OneRecord<'a> {
+    reader: ViewReader<'a>,
+    is_spent: Cell<bool>,
+}
+
+impl Read for OneRecord<'_> {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
+        if self.is_spent.replace(true) { Err(ReadError::Cold) } else { self.reader.get(family, key) }
+    }
+
+    fn scan(&self, _: Family, _: &[u8], _: &[u8], _: &mut Visitor<'_>) -> Result<(), ReadError> {
+        self.is_spent.set(true);
+        Err(ReadError::Cold)
+    }
+}
+
+impl<T> Host<T> {
+    /// A leader that begins to serve has a lease, which a proof must make last.
+    pub(super) fn open_lease(&mut self, replica: &mut Replica<T>) {
+        let (Some(tablet), true) = (replica.tablet.clone(), self.settings.leases) else { return };
+        let lease = Arc::new(ReadLease {
+            tablet,
+            slots: replica.slots(),
+            until_ms: AtomicU64::new(0),
+            ahead_ms: AtomicU64::new(self.ahead_ms()),
+            applied: AtomicU64::new(replica.applied.hlc.as_u64()),
+            draws: AtomicU64::new(self.draws.u64(..)),
+            is_wanted: AtomicBool::new(false),
+        });
+        self.routes.set_lease(replica.shard, Some(lease.clone()));
+        self.routes_changed = true;
+        replica.lease = Some(lease);
+    }
+
+    /// Ends the lease for the rest of this term.
+    pub(super) fn close_lease(&mut self, replica: &mut Replica<T>) {
+        if let Some(lease) = replica.lease.take() {
+            lease.end();
+            self.routes.set_lease(replica.shard, None);
+            self.routes_changed = true;
+        }
+    }
+
+    /// By the tick: readers know what time it is, and leases that are read by are prolonged in time.
+    pub(super) fn keep_leases(&mut self) {
+        let ahead_ms = self.ahead_ms();
+        let shards: Vec<ShardId> = self.replicas.values().filter(|replica| replica.lease.is_some()).map(|replica| replica.shard).collect();
+        for shard in shards {
+            let Some(replica) = self.replicas.remove(&shard) else { continue };
+            if let Some(lease) = &replica.lease {
+                lease.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+                let ends_soon = lease.until_ms.load(Ordering::Relaxed) < self.now.monotonic_ms + limits::LEASE_MILLIS / 2;
+                if ends_soon && lease.is_wanted.swap(false, Ordering::Relaxed) {
+                    // A transfer, or a term too new: readers ask the host meanwhile.
+                    let _ = self.begin_lease_proof(&replica);
+                }
+            }
+            self.replicas.insert(shard, replica);
+        }
+    }
+
+    fn ahead_ms(&mut self) -> u64 {
+        self.now_ms().wrapping_sub(self.now.monotonic_ms)
+    }
+}
+
+impl<T> Replica<T> {
+    /// A quorum was in this term, and pledged, after a question that was asked at this moment.
+    pub(super) fn prolong_lease(&self, asked_ms: u64) {
+        if let Some(lease) = &self.lease {
+            lease.until_ms.fetch_max(asked_ms + limits::LEASE_MILLIS, Ordering::SeqCst);
+        }
+    }
+
+    /// The members changed: what was proven was proven by others.
+    pub(super) fn suspend_lease(&self) {
+        if let Some(lease) = &self.lease {
+            lease.end();
+        }
+    }
+
+    /// More was applied.
+    pub(super) fn tell_lease(&self) {
+        if let Some(lease) = &self.lease {
+            lease.applied.store(self.applied.hlc.as_u64(), Ordering::Release);
+        }
+    }
+
+    /// Whether this member follows in the term, and now helps nobody to lead in a later one for a while.
+    pub(super) fn pledge(&mut self, term: u64, now_ms: u64) -> bool {
+        let follows = self.group.term() == term && matches!(self.group.role(), Role::Follower(_));
+        if follows {
+            self.pledge_until(now_ms + limits::PLEDGE_MILLIS);
+        }
+        follows
+    }
+
+    pub(super) fn pledge_until(&mut self, until_ms: u64) {
+        self.pledged_until_ms = self.pledged_until_ms.max(until_ms);
+        self.group.set_pledged(true);
+    }
+
+    /// By the tick: a pledge ends.
+    pub(super) fn watch_pledge(&mut self, now_ms: u64) {
+        self.group.set_pledged(now_ms < self.pledged_until_ms);
+    }
+}
