@@ -39,10 +39,6 @@ pub const PROOF_TICKS: u64 = 2;
 /// leader that dies is replaced no later for it.
 pub const PLEDGE_MILLIS: u64 = 400;
 
-/// How long the confirmed leader reads by that, counted from before its question, in milliseconds: shorter by a quarter, for clocks of different
-/// rates.
-pub const LEASE_MILLIS: u64 = 300;
-
 /// Ticks between two looks at the sizes of log and tablets.
 pub const MAINTENANCE_TICKS: u64 = 20;
 

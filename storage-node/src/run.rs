@@ -3,6 +3,7 @@
 use crate::{
     config::{Archive, Config, OnStoreDown},
     host::{HostSettings, Stores, TierSettings},
+    limits,
     shell::{
         api::{self, TlsListener},
         clock::SystemClock,
@@ -218,6 +219,7 @@ fn start_host(
         log_bytes: config.limits.log_bytes,
         disk_reserve_bytes: config.limits.disk_reserve_bytes,
         leases: config.raft.leases,
+        pledge_millis: limits::PLEDGE_MILLIS,
         zone: config.zone.clone(),
         tier: config.archive.as_ref().map(|archive| tier_settings(config, archive)),
     };

@@ -102,7 +102,8 @@ fn who_is_pledged_helps_nobody_to_lead_unless_the_leader_asks() {
     let (mut leader, mut other, mut third) = (member(1, 1), member(2, 2), member(3, 3));
     leader.campaign();
     pass(&mut [&mut leader, &mut other, &mut third]);
-    (other.set_pledged(true), third.set_pledged(true));
+    other.set_pledged(true);
+    third.set_pledged(true);
     leader.transfer_leader(PeerId(2)).expect("a leader may give leadership away");
     pass(&mut [&mut leader, &mut other, &mut third]);
     assert_eq!(other.role(), Role::Leader, "what the leader gives away is bound by no pledge");
@@ -119,7 +120,8 @@ fn who_asked_for_votes_before_it_pledged_does_not_go_on() {
     pass(&mut [&mut leader, &mut other, &mut third]);
     let term = other.term();
     let asked = (0..40).find_map(|_| {
-        (other.tick(), third.tick());
+        other.tick();
+        third.tick();
         drain(&mut third);
         Some(drain(&mut other)).filter(|messages| !messages.is_empty())
     });

@@ -17,7 +17,7 @@
 //! What is read is what this leader has applied, and everything acknowledged is applied before its acknowledgement.
 
 use super::{Host, cold::read, replica::Replica};
-use crate::{bridge::ViewReader, limits};
+use crate::bridge::ViewReader;
 use bytes::Bytes;
 use std::{
     cell::Cell,
@@ -28,7 +28,10 @@ use std::{
 };
 use strata_base::{Hlc, ShardId, SlotRange};
 use strata_engine::tablet::Tablet;
-use strata_kv::{Facts, Family, Read, ReadError, Reply, Visitor, command::Call};
+use strata_kv::{
+    Facts, Family, Read, ReadError, Reply, Visitor,
+    command::{Call, Run},
+};
 use strata_raft_group::Role;
 
 /// The right to read a shard without asking anybody, as long as it lasts. The host prolongs and ends it; connections read by it.
@@ -54,9 +57,12 @@ impl std::fmt::Debug for ReadLease {
 }
 
 impl ReadLease {
-    /// The reply to a command that only reads, if the lease lasts and memory suffices; none where the host must see to it. `clock` shows the host's
+    /// The reply to a command that only reads its keys, if the lease lasts and memory suffices; none where the host must see to it. `clock` shows the host's
     /// monotonic time, in milliseconds.
     pub fn read(&self, call: &Call, clock: impl Fn() -> u64) -> Option<Reply> {
+        if call.spec.is_write() || !matches!(call.spec.run, Run::Keyed { .. }) {
+            return None;
+        }
         if !self.is_wanted.load(Ordering::Relaxed) {
             self.is_wanted.store(true, Ordering::Relaxed);
         }
@@ -141,7 +147,7 @@ impl<T> Host<T> {
             let Some(replica) = self.replicas.remove(&shard) else { continue };
             if let Some(lease) = &replica.lease {
                 lease.ahead_ms.store(ahead_ms, Ordering::Relaxed);
-                let ends_soon = lease.until_ms.load(Ordering::Relaxed) < self.now.monotonic_ms + limits::LEASE_MILLIS / 2;
+                let ends_soon = lease.until_ms.load(Ordering::Relaxed) < self.now.monotonic_ms + self.settings.lease_millis() / 2;
                 if ends_soon && lease.is_wanted.swap(false, Ordering::Relaxed) {
                     // A transfer, or a term too new: readers ask the host meanwhile.
                     let _ = self.begin_lease_proof(&replica);
@@ -157,10 +163,10 @@ impl<T> Host<T> {
 }
 
 impl<T> Replica<T> {
-    /// A quorum was in this term, and pledged, after a question that was asked at this moment.
-    pub(super) fn prolong_lease(&self, asked_ms: u64) {
+    /// A quorum was in this term, and pledged for longer than until then.
+    pub(super) fn prolong_lease(&self, until_ms: u64) {
         if let Some(lease) = &self.lease {
-            lease.until_ms.fetch_max(asked_ms + limits::LEASE_MILLIS, Ordering::SeqCst);
+            lease.until_ms.fetch_max(until_ms, Ordering::SeqCst);
         }
     }
 
@@ -178,11 +184,11 @@ impl<T> Replica<T> {
         }
     }
 
-    /// Whether this member follows in the term, and now helps nobody to lead in a later one for a while.
-    pub(super) fn pledge(&mut self, term: u64, now_ms: u64) -> bool {
+    /// Whether this member follows in the term; if so it helps nobody to lead in a later one until then.
+    pub(super) fn pledge(&mut self, term: u64, until_ms: u64) -> bool {
         let follows = self.group.term() == term && matches!(self.group.role(), Role::Follower(_));
         if follows {
-            self.pledge_until(now_ms + limits::PLEDGE_MILLIS);
+            self.pledge_until(until_ms);
         }
         follows
     }

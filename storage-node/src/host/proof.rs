@@ -160,7 +160,7 @@ impl<T> Host<T> {
         let closing = replica.closing.as_mut().filter(|closing| closing.proof == number && !closing.is_confirmed);
         let barrier = replica.barriers.iter_mut().find(|barrier| barrier.proof == number && barrier.granted.is_none());
         let is_leading = replica.group.is_leader() && replica.group.term() == asked.claim.term;
-        let helps_lease = asked.is_for_lease && self.now.monotonic_ms < asked.begun_ms + limits::LEASE_MILLIS;
+        let helps_lease = asked.is_for_lease && self.now.monotonic_ms < asked.begun_ms + self.settings.lease_millis();
         if !is_leading || (closing.is_none() && barrier.is_none() && !helps_lease) {
             return true;
         }
@@ -173,18 +173,18 @@ impl<T> Host<T> {
         if let Some(barrier) = barrier {
             barrier.granted = Some(asked.claim.committed);
         }
-        replica.prolong_lease(asked.begun_ms);
+        replica.prolong_lease(asked.begun_ms + self.settings.lease_millis());
         self.touch(shard);
         true
     }
 
     /// Another node asks whether voters here know of a later leader than itself. Those that do not pledge to elect none for a while.
     pub(super) fn on_confirm(&mut self, from: StoreId, round: u64, mut leads: Vec<LeadTerm>) {
-        let now_ms = self.now.monotonic_ms;
+        let until_ms = self.now.monotonic_ms + self.settings.pledge_millis;
         leads.retain(|lead| {
             let replica =
                 self.replicas.get_mut(&lead.shard).filter(|replica| replica.stopped.is_none() && replica.group.peer() == lead.peer);
-            replica.is_some_and(|replica| replica.pledge(lead.term, now_ms))
+            replica.is_some_and(|replica| replica.pledge(lead.term, until_ms))
         });
         if !leads.is_empty() {
             self.queue_message(from, PeerMessage::Confirmed { round, leads });

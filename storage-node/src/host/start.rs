@@ -6,7 +6,6 @@ use super::{
     snapshot::{State, read_state},
 };
 use crate::descriptor::ReplicaRecord;
-use crate::limits;
 use strata_base::{PeerId, ShardId};
 use strata_engine::{EngineError, log::LogState, tier::archive::Position};
 use strata_raft_group::{Configuration, HardState, RaftGroup, Start};
@@ -28,7 +27,7 @@ impl<T> Host<T> {
                     let mut replica = self.open_replica(shard, peer, generation, (truncated_index, truncated_term))?;
                     replica.archived = Position { index: archived_index, hlc: archived_hlc };
                     // What it pledged before it stopped is forgotten.
-                    replica.pledge_until(self.now.monotonic_ms + limits::PLEDGE_MILLIS);
+                    replica.pledge_until(self.now.monotonic_ms + self.settings.pledge_millis);
                     self.learn_own_route(&mut replica);
                     self.replicas.insert(shard, Box::new(replica));
                 }

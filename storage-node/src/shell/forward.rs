@@ -155,7 +155,7 @@ fn submit(host: &HostHandle, request: ForwardRequest) -> oneshot::Receiver<Outco
         Err(error) => Outcome::Reply(strata_kv::Reply::Error(error)),
         Ok(call) => {
             let (shard, is_beside_queue) = (ShardId(request.shard), request.is_beside_queue);
-            let lease = host.routes.borrow().lease(shard).filter(|_| is_beside_queue && !call.spec.is_write()).cloned();
+            let lease = host.routes.borrow().lease(shard).filter(|_| is_beside_queue).cloned();
             if let Some(reply) = lease.and_then(|lease| host.read_by_lease(&lease, &call)) {
                 let _ = token.send(Outcome::Reply(reply));
                 return outcome;

@@ -78,9 +78,6 @@ impl Router {
     /// The shortest way: a read of a shard that this node leads, and may answer for without asking anybody. `may_pass` says whether nothing that
     /// the connection has begun on the shard is unanswered.
     pub fn read_at_once(&self, call: &Call, may_pass: impl Fn(ShardId) -> bool) -> Option<Reply> {
-        if !matches!(call.spec.run, Run::Keyed { .. }) || call.spec.is_write() {
-            return None;
-        }
         let slot = call.slot().ok()??;
         let routes = self.host.routes.borrow();
         let shard = routes.by_slot(slot).map(|route| route.shard).filter(|shard| may_pass(*shard))?;

@@ -289,8 +289,8 @@ impl Simulation {
         let at = &self.nodes[node];
         let (routes, now_ms, is_stalled) = (at.routes.clone(), self.reader_ms(node), at.stalled_until > self.queue.now());
         let is_answered = |command: &Command<Token>| {
-            let is_read = command.is_beside_queue && !command.call.spec.is_write() && !is_stalled;
-            let lease = routes.lease(command.shard).filter(|_| is_read)?;
+            let may_read = command.is_beside_queue && !is_stalled;
+            let lease = routes.lease(command.shard).filter(|_| may_read)?;
             lease.read(&command.call, || now_ms)
         };
         let mut others = Vec::new();

@@ -107,6 +107,7 @@ impl Node {
             log_bytes: options.log_bytes,
             disk_reserve_bytes: 0,
             leases: options.leases,
+            pledge_millis: options.pledge_millis,
             zone: String::new(),
             tier: options.has_bucket.then(bucket::settings),
         };

@@ -3,6 +3,7 @@
 
 use super::queue::{MILLI, SECOND};
 use fastrand::Rng;
+use strata_node::limits;
 
 /// A mistake put into the simulated world on purpose, to see that the checks notice it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(super) struct Options {
     pub(super) is_lost_amid: bool,
     /// Whether leaders read by leases.
     pub(super) leases: bool,
+    /// How long a pledge is: that of the product, or one that outlasts elections, so that whatever breaks a lease shows.
+    pub(super) pledge_millis: u64,
     pub(super) planted: Option<Planted>,
 }
 
@@ -99,6 +102,7 @@ impl Options {
             has_bucket: false,
             is_lost_amid: false,
             leases: true,
+            pledge_millis: limits::PLEDGE_MILLIS,
             planted: None,
         };
         options.shards = draws.u16(1..=4);
@@ -118,6 +122,9 @@ impl Options {
         // One disk lost for ever and one clock wrong for ever are two of three members: whoever has the newest log may not lead then.
         options.skew_stays &= !options.replacement;
         options.leases = draws.u8(..4) > 0;
+        if draws.bool() {
+            options.pledge_millis = 4 * limits::PLEDGE_MILLIS;
+        }
         options
     }
 }
