@@ -48,6 +48,9 @@ pub const EXPIRY_TICKS: u64 = 10;
 /// Keys that one round removes because their time has come: about as much work as a full round of writes.
 pub const EXPIRED_KEYS_PER_ROUND: usize = 1_000;
 
+/// Ticks between two heartbeats of a leader: several fit into the shortest election timeout, which is 10 ticks.
+pub const HEARTBEAT_TICKS: u64 = 2;
+
 /// Ticks between two tellings of who leads what.
 pub const GOSSIP_TICKS: u64 = 4;
 

@@ -19,7 +19,7 @@ use strata_base::PeerId;
 pub struct Settings {
     /// Ticks of silence after which an election may begin; the timeout is drawn between this and twice this.
     pub election_ticks: usize,
-    /// Ticks between heartbeats.
+    /// Ticks after which a leader sends heartbeats by itself, where nobody asks for them ([`RaftGroup::beat`]).
     pub heartbeat_ticks: usize,
     /// Where election timeouts are drawn from; different on every member.
     pub seed: u64,
@@ -27,7 +27,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { election_ticks: 10, heartbeat_ticks: 2, seed: 1 }
+        Settings { election_ticks: 10, heartbeat_ticks: 9, seed: 1 }
     }
 }
 
@@ -326,6 +326,11 @@ impl<L: LogRead> RaftGroup<L> {
         }
         self.node.tick();
         self.redraw_timeout();
+    }
+
+    /// Sends heartbeats, if this member leads: a host does it for all its groups at once, so that they travel together.
+    pub fn beat(&mut self) {
+        self.node.ping();
     }
 
     /// While a member is pledged it helps nobody to lead in a later term, itself included, unless its leader gives leadership away.

@@ -26,7 +26,14 @@ impl<T> Host<T> {
             // A member whose clock is off does not campaign; as a leader it goes on until another one can take over.
             replica.watch_pledge(self.now.monotonic_ms);
             if replica.stopped.is_none() {
-                if may_lead { replica.group.tick() } else { replica.group.tick_without_campaign() }
+                if may_lead {
+                    replica.group.tick()
+                } else {
+                    replica.group.tick_without_campaign()
+                }
+                if self.tick.is_multiple_of(limits::HEARTBEAT_TICKS) {
+                    replica.group.beat();
+                }
             }
             if replica.stopped.is_none() && (!may_lead || self.is_evicted()) {
                 self.begin_eviction(&mut replica);
