@@ -4,20 +4,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_yaml_ng::Value;
 use std::{fs, path::Path};
 use strata_crds::{KVBackup, KVCluster, KVObjectStore, KVRestore, definitions, yaml};
-
-/// Compares a file with what it must hold, or rewrites it.
-#[expect(clippy::disallowed_methods, reason = "a golden test's one check reads UPDATE")]
-fn check_generated(path: &Path, wanted: &str, failures: &mut Vec<String>) {
-    let found = fs::read_to_string(path).unwrap_or_default();
-    if found == wanted {
-        return;
-    }
-    if std::env::var_os("UPDATE").is_some() {
-        fs::write(path, wanted).expect("a generated file is writable");
-    } else {
-        failures.push(format!("{} is not what crds/src says: run UPDATE=1 cargo test -p strata-crds", path.display()));
-    }
-}
+use strata_golden::{compare, expect_all, files};
 
 /// A template of the chart: the definition, kept when the chart is uninstalled, and nothing that Helm would interpret.
 fn template(definition: &str) -> String {
@@ -28,13 +15,11 @@ fn template(definition: &str) -> String {
 
 #[test]
 fn generated_files_are_equal_to_their_source() {
-    let mut failures = Vec::new();
-    for (name, definition) in definitions() {
+    expect_all(definitions().into_iter().flat_map(|(name, definition)| {
         let text = yaml(&definition);
-        check_generated(Path::new(&format!("generated/{name}.yaml")), &text, &mut failures);
-        check_generated(Path::new(&format!("../charts/strata-crds/templates/{name}.yaml")), &template(&text), &mut failures);
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+        let chart = format!("../charts/strata-crds/templates/{name}.yaml");
+        [compare(format!("generated/{name}.yaml"), &text), compare(chart, &template(&text))]
+    }));
 }
 
 /// The documents of a file.
@@ -42,14 +27,6 @@ fn documents(path: &Path) -> Vec<Value> {
     use serde::Deserialize;
     let text = fs::read_to_string(path).expect("a manifest is readable");
     serde_yaml_ng::Deserializer::from_str(&text).map(|document| Value::deserialize(document).expect("a manifest is YAML")).collect()
-}
-
-fn yaml_files(folder: &str) -> Vec<std::path::PathBuf> {
-    let mut paths: Vec<_> = fs::read_dir(folder).expect("the folder exists").map(|entry| entry.expect("readable").path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    paths.sort();
-    assert!(!paths.is_empty(), "{folder} holds no manifests");
-    paths
 }
 
 /// Everything that the manifest says is in what the type made of it: nothing is misspelt.
@@ -74,7 +51,7 @@ fn check_type<T: DeserializeOwned + Serialize>(document: &Value) -> Result<(), S
 fn examples_are_what_the_types_say() {
     let mut failures = Vec::new();
     let mut kinds = std::collections::BTreeSet::new();
-    for path in yaml_files("examples") {
+    for path in files("examples", ".yaml") {
         for document in documents(&path) {
             let kind = document["kind"].as_str().unwrap_or_default().to_owned();
             let result = match kind.as_str() {
@@ -114,7 +91,7 @@ fn every_rule_has_an_object_that_it_refuses() {
     let mut said = Vec::new();
     definitions().iter().for_each(|(_, definition)| messages(&serde_yaml_ng::to_value(definition).expect("YAML"), &mut said));
     let mut shown = Vec::new();
-    for path in yaml_files("testdata/refused") {
+    for path in files("testdata/refused", ".yaml") {
         let text = fs::read_to_string(&path).expect("a manifest is readable");
         let sentence = text.lines().next().and_then(|line| line.strip_prefix("# refused: "));
         let sentence = sentence.unwrap_or_else(|| panic!("{}: the first line must be `# refused: …`", path.display()));

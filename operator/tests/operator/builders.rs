@@ -1,9 +1,9 @@
 //! `testdata/builders/*.in.yaml`: a KVCluster, its first line says what it shows. Beside it, in `*.out.yaml`, the objects that are built.
 
-use crate::{check, files};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use std::fs;
+use std::{fs, path::PathBuf};
 use strata_crds::{KVCluster, KVClusterStatus, KVObjectStoreSpec};
+use strata_golden::{compare, expect_all, files};
 use strata_operator::resources::{Defaults, objects};
 
 fn defaults() -> Defaults {
@@ -16,18 +16,17 @@ fn cluster(text: &str) -> KVCluster {
 
 #[test]
 fn objects_are_what_was_recorded() {
-    let mut failures = Vec::new();
     let store: KVObjectStoreSpec = serde_yaml_ng::from_str(STORE).expect("the fixture is a KVObjectStore's spec");
-    for path in files("testdata/builders", ".in.yaml") {
-        let text = fs::read_to_string(&path).expect("a fixture is readable");
+    let check = |path: &PathBuf| {
+        let text = fs::read_to_string(path).expect("a fixture is readable");
         assert!(text.starts_with("# "), "{}: the first line must say the intent", path.display());
         let cluster = cluster(&text);
         let built = objects(&cluster, cluster.spec.archive.as_ref().map(|_| &store), &defaults());
         let documents: Vec<String> = built.iter().map(|object| serde_yaml_ng::to_string(object).expect("an object is YAML")).collect();
         let recorded = path.to_string_lossy().replace(".in.yaml", ".out.yaml");
-        check(recorded.as_ref(), &documents.join("---\n"), &mut failures);
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+        compare(recorded, &documents.join("---\n"))
+    };
+    expect_all(files("testdata/builders", ".in.yaml").iter().map(check));
 }
 
 const STORE: &str = "{bucket: strata, endpoint: 'http://s3.example:7070/', credentialsSecretRef: {name: s3-credentials}}";

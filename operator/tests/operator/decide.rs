@@ -29,11 +29,10 @@
 //! An answer ends at an empty line, a comment or a command; a sentence never follows one directly. Stores are called a1, b1, …: hexadecimal ids, shown without leading zeros. Objects are shown by kind and name.
 //! `UPDATE=1 cargo test -p strata-operator` records the answers anew.
 
-use crate::{bucket, check, files};
+use crate::bucket;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
-    fs,
     sync::Arc,
 };
 use strata_base::{Epoch, Hlc, PeerId, ShardId, StoreId};
@@ -527,13 +526,7 @@ fn run(text: &str) -> String {
 
 #[test]
 fn decisions_are_what_was_recorded() {
-    let mut failures = Vec::new();
-    for path in files("testdata/decide", ".txt") {
-        let text = fs::read_to_string(&path).expect("a script is readable");
-        assert!(text.starts_with("# "), "{}: the first line must say the intent", path.display());
-        check(&path, &run(&text), &mut failures);
-    }
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    strata_golden::check_scripts("testdata/decide", run);
 }
 
 #[test]
