@@ -36,6 +36,7 @@ use strata_engine::{
 use strata_node_api::{DiskReport, NodeAddress};
 
 mod apply;
+mod brief;
 mod checkpoint;
 mod cold;
 mod evaluate;

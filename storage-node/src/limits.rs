@@ -26,6 +26,9 @@ pub const LOG_ENTRIES_KEPT: u64 = 4_096;
 /// trip in health, far below what a client notices of a shard that has lost its quorum.
 pub const BARRIER_ROUND_MILLIS_MAX: u64 = 10;
 
+/// Records that a read may visit on a thread that others wait for: a millisecond or less. Whoever needs more goes to the threads below.
+pub const RECORDS_AT_ONCE: usize = 1_000;
+
 /// Threads that read from the disk what memory cannot answer: as many requests at once as it takes for a local SSD to give its rate.
 pub const READERS: usize = 64;
 

@@ -1,13 +1,14 @@
-//! Reads beside the queue, and those of them that memory cannot answer: the host hands these on, with all that they need, and goes on. Whoever
-//! waits for the disk is one of many threads, and never the host.
+//! Reads beside the queue, and those of them that memory cannot answer, or not soon: the host hands these on, with all that they need, and goes on.
+//! Whoever waits for the disk, or walks over a large hash, is one of many threads, and never the host.
 
 use super::{
     Host, NotDone, Outcome,
+    brief::Brief,
     evaluate::{facts, size},
     event::{Command, Effect},
     replica::{Queued, Replica},
 };
-use crate::bridge::ViewReader;
+use crate::{bridge::ViewReader, limits};
 use std::sync::Arc;
 use strata_base::{Hlc, ShardId};
 use strata_engine::tablet::Tablet;
@@ -107,7 +108,7 @@ pub(super) fn read(reader: &dyn Read, call: &Call, hlc: Hlc, facts: Facts) -> Re
 }
 
 impl<T> Host<T> {
-    /// Answers a read that was granted, if memory suffices.
+    /// Answers a read that was granted, if memory suffices and it is over soon.
     pub(super) fn read_beside(
         &mut self,
         replica: &mut Replica<T>,
@@ -120,7 +121,7 @@ impl<T> Host<T> {
         }
         let hlc = replica.applied.hlc.max(Hlc::from_millis(now_ms));
         let facts = facts(&replica.applied, replica.slots(), self.draws.u64(..));
-        match read(in_memory, &queued.command.call, hlc, facts) {
+        match read(&Brief::new(in_memory, limits::RECORDS_AT_ONCE), &queued.command.call, hlc, facts) {
             Ok(Some(reply)) => {
                 queued.command.room.take(&reply);
                 self.done(queued.command.token, Outcome::Reply(reply));

@@ -16,20 +16,16 @@
 //!
 //! What is read is what this leader has applied, and everything acknowledged is applied before its acknowledgement.
 
-use super::{Host, cold::read, replica::Replica};
-use crate::bridge::ViewReader;
-use bytes::Bytes;
-use std::{
-    cell::Cell,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering, fence},
-    },
+use super::{Host, brief::Brief, cold::read, replica::Replica};
+use crate::{bridge::ViewReader, limits};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering, fence},
 };
 use strata_base::{Hlc, ShardId, SlotRange};
 use strata_engine::tablet::Tablet;
 use strata_kv::{
-    Facts, Family, Read, ReadError, Reply, Visitor,
+    Facts, ReadError, Reply,
     command::{Call, Run},
 };
 use strata_raft_group::Role;
@@ -81,10 +77,14 @@ impl ReadLease {
 
     /// One record is of one moment by itself; who needs a second one reads a snapshot.
     fn read_memory(&self, call: &Call, hlc: Hlc, facts: Facts) -> Option<Reply> {
-        let one = OneRecord { reader: ViewReader(self.tablet.in_memory()), is_spent: Cell::new(false) };
+        let now = ViewReader(self.tablet.in_memory());
+        let one = Brief::new(&now, 1);
         match read(&one, call, hlc, facts) {
             Ok(reply) => reply,
-            Err(ReadError::Cold) if one.is_spent.get() => read(&ViewReader(self.tablet.snapshot_in_memory()), call, hlc, facts).ok()?,
+            Err(ReadError::Cold) if one.is_cut() => {
+                let at_once = ViewReader(self.tablet.snapshot_in_memory());
+                read(&Brief::new(&at_once, limits::RECORDS_AT_ONCE), call, hlc, facts).ok()?
+            }
             Err(_) => None,
         }
     }
@@ -92,23 +92,6 @@ impl ReadLease {
     fn end(&self) {
         self.until_ms.store(0, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-    }
-}
-
-/// Reads a single record, and nothing after it.
-struct OneRecord<'a> {
-    reader: ViewReader<'a>,
-    is_spent: Cell<bool>,
-}
-
-impl Read for OneRecord<'_> {
-    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        if self.is_spent.replace(true) { Err(ReadError::Cold) } else { self.reader.get(family, key) }
-    }
-
-    fn scan(&self, _: Family, _: &[u8], _: &[u8], _: &mut Visitor<'_>) -> Result<(), ReadError> {
-        self.is_spent.set(true);
-        Err(ReadError::Cold)
     }
 }
 
