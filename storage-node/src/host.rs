@@ -59,7 +59,7 @@ mod tier;
 pub use cold::{ColdDone, ColdRead, ColdReturn};
 pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, ReplyRoom, Wants};
 pub use files::{FilesDone, FilesWork, replay, seal};
-pub use lease::ReadLease;
+pub use lease::{Leased, ReadLease};
 pub use order::FIRST_GENERATION;
 pub use proof::LeadTerm;
 use proof::Proofs;

@@ -121,7 +121,9 @@ impl<T> Host<T> {
         }
         let hlc = replica.applied.hlc.max(Hlc::from_millis(now_ms));
         let facts = facts(&replica.applied, replica.slots(), self.draws.u64(..));
-        match read(&Brief::new(in_memory, limits::RECORDS_AT_ONCE), &queued.command.call, hlc, facts) {
+        let brief = Brief::new(in_memory, limits::RECORDS_AT_ONCE);
+        let evaluated = if queued.command.is_cold { Err(ReadError::Cold) } else { read(&brief, &queued.command.call, hlc, facts) };
+        match evaluated {
             Ok(Some(reply)) => {
                 queued.command.room.take(&reply);
                 self.done(queued.command.token, Outcome::Reply(reply));

@@ -33,6 +33,8 @@ pub struct Command<T> {
     pub call: Call,
     /// Whether it may be read beside the queue: the connection has no unanswered earlier command on this shard.
     pub is_beside_queue: bool,
+    /// Whether memory, or a short look into it, was found not to suffice.
+    pub is_cold: bool,
     /// What its reply may take.
     pub room: ReplyRoom,
     /// Comes back with the outcome.

@@ -52,40 +52,55 @@ impl std::fmt::Debug for ReadLease {
     }
 }
 
+/// What a read by a lease came to.
+#[derive(Debug)]
+pub enum Leased {
+    /// It is done.
+    Reply(Reply),
+    /// The host must see to it; `is_cold` where memory, or a short look into it, did not suffice.
+    Host {
+        /// For [`super::Command::is_cold`].
+        is_cold: bool,
+    },
+}
+
 impl ReadLease {
-    /// The reply to a command that only reads its keys, if the lease lasts and memory suffices; none where the host must see to it. `clock` shows the host's
-    /// monotonic time, in milliseconds.
-    pub fn read(&self, call: &Call, clock: impl Fn() -> u64) -> Option<Reply> {
+    /// Evaluates a command that only reads its keys, if the lease lasts and memory suffices. `clock` shows the host's monotonic time, in milliseconds.
+    pub fn read(&self, call: &Call, clock: impl Fn() -> u64) -> Leased {
+        const NO: Leased = Leased::Host { is_cold: false };
         if call.spec.is_write() || !matches!(call.spec.run, Run::Keyed { .. }) {
-            return None;
+            return NO;
         }
         if !self.is_wanted.load(Ordering::Relaxed) {
             self.is_wanted.store(true, Ordering::Relaxed);
         }
         let now_ms = clock();
         if now_ms >= self.until_ms.load(Ordering::SeqCst) {
-            return None;
+            return NO;
         }
         let applied = Hlc::from_u64(self.applied.load(Ordering::Acquire));
         let hlc = applied.max(Hlc::from_millis(now_ms.wrapping_add(self.ahead_ms.load(Ordering::Relaxed))));
         let random = fastrand::Rng::with_seed(self.draws.fetch_add(1, Ordering::Relaxed)).u64(..);
         let facts = Facts { applied, slots: self.slots, random, ..Facts::default() };
-        let reply = self.read_memory(call, hlc, facts)?;
+        let reply = match self.read_memory(call, hlc, facts) {
+            Ok(Some(reply)) => reply,
+            Err(ReadError::Cold) => return Leased::Host { is_cold: true },
+            Ok(None) | Err(_) => return NO,
+        };
         fence(Ordering::SeqCst);
-        (clock() < self.until_ms.load(Ordering::SeqCst)).then_some(reply)
+        if clock() < self.until_ms.load(Ordering::SeqCst) { Leased::Reply(reply) } else { NO }
     }
 
     /// One record is of one moment by itself; who needs a second one reads a snapshot.
-    fn read_memory(&self, call: &Call, hlc: Hlc, facts: Facts) -> Option<Reply> {
+    fn read_memory(&self, call: &Call, hlc: Hlc, facts: Facts) -> Result<Option<Reply>, ReadError> {
         let now = ViewReader(self.tablet.in_memory());
         let one = Brief::new(&now, 1);
         match read(&one, call, hlc, facts) {
-            Ok(reply) => reply,
             Err(ReadError::Cold) if one.is_cut() => {
                 let at_once = ViewReader(self.tablet.snapshot_in_memory());
-                read(&Brief::new(&at_once, limits::RECORDS_AT_ONCE), call, hlc, facts).ok()?
+                read(&Brief::new(&at_once, limits::RECORDS_AT_ONCE), call, hlc, facts)
             }
-            Err(_) => None,
+            read => read,
         }
     }
 

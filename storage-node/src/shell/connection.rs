@@ -6,7 +6,7 @@ use super::{
     router::{Begun, Router},
 };
 use crate::{
-    host::{Command, ReplyRoom},
+    host::{Command, Leased, ReplyRoom},
     limits,
 };
 use bytes::{Buf, BytesMut};
@@ -127,10 +127,17 @@ impl Connection {
                 }
                 let reply = call.answer(&mut self.session, &*self.node);
                 self.put(&reply, output);
-            } else if let Some(reply) = self.read_at_once(&call, &pipeline) {
-                pipeline.room.take(&reply);
-                pipeline.waiting.push(Waiting::Known(reply));
-            } else if let Some(begun) = self.begin(&call, &mut pipeline) {
+                continue;
+            }
+            let is_cold = match self.read_at_once(&call, &pipeline) {
+                Leased::Reply(reply) => {
+                    pipeline.room.take(&reply);
+                    pipeline.waiting.push(Waiting::Known(reply));
+                    continue;
+                }
+                Leased::Host { is_cold } => is_cold,
+            };
+            if let Some(begun) = self.begin(&call, is_cold, &mut pipeline) {
                 pipeline.waiting.push(Waiting::Begun(call, begun));
             } else {
                 // Several shards or other nodes: their order with what is under way is kept by waiting for that first.
@@ -147,16 +154,16 @@ impl Connection {
     }
 
     /// A reply that needs no host, while there is room for it.
-    fn read_at_once(&self, call: &Call, pipeline: &Pipeline) -> Option<Reply> {
+    fn read_at_once(&self, call: &Call, pipeline: &Pipeline) -> Leased {
         if pipeline.room.is_spent() {
-            return None;
+            return Leased::Host { is_cold: false };
         }
         self.router.read_at_once(call, |shard| !pipeline.unanswered.contains(&shard))
     }
 
-    fn begin(&self, call: &Call, pipeline: &mut Pipeline) -> Option<Begun> {
+    fn begin(&self, call: &Call, is_cold: bool, pipeline: &mut Pipeline) -> Option<Begun> {
         let Pipeline { begun: earlier, unanswered, queued, room, .. } = pipeline;
-        let begun = self.router.begin(call, earlier, room, |shard| !call.spec.is_write() && !queued.contains(&shard))?;
+        let begun = self.router.begin((call, is_cold), earlier, room, |shard| !call.spec.is_write() && !queued.contains(&shard))?;
         if !unanswered.contains(&begun.shard()) {
             unanswered.push(begun.shard());
         }

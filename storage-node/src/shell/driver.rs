@@ -10,7 +10,7 @@ use super::{
     snapshot,
 };
 use crate::{
-    host::{ColdDone, ColdRead, Effect, Event, FilesWork, Host, HostSettings, NotDone, Outcome, ReadLease, Stores, Wants},
+    host::{ColdDone, ColdRead, Effect, Event, FilesWork, Host, HostSettings, Leased, NotDone, Outcome, ReadLease, Stores, Wants},
     limits,
     routes::RouteTable,
 };
@@ -28,7 +28,7 @@ use strata_engine::{
     log::{LogBatch, LogStore},
     tablet::{Tablet, TabletStore},
 };
-use strata_kv::{Reply, command::Call};
+use strata_kv::command::Call;
 use strata_node_api::{Answer, Order, Report};
 use tokio::sync::{oneshot, watch};
 
@@ -82,8 +82,8 @@ impl HostHandle {
         self.inbox.give(input, kind);
     }
 
-    /// The reply to a command that only reads, where this node may answer it at once.
-    pub fn read_by_lease(&self, lease: &ReadLease, call: &Call) -> Option<Reply> {
+    /// Reads at once where this node may.
+    pub fn read_by_lease(&self, lease: &ReadLease, call: &Call) -> Leased {
         lease.read(call, || self.clock.monotonic_ms())
     }
 

@@ -11,7 +11,7 @@ use super::{
     wire,
 };
 use crate::{
-    host::{Command, NotDone, Outcome, ReplyRoom},
+    host::{Command, Leased, NotDone, Outcome, ReplyRoom},
     limits,
 };
 use bytes::Bytes;
@@ -156,11 +156,15 @@ fn submit(host: &HostHandle, request: ForwardRequest) -> oneshot::Receiver<Outco
         Ok(call) => {
             let (shard, is_beside_queue) = (ShardId(request.shard), request.is_beside_queue);
             let lease = host.routes.borrow().lease(shard).filter(|_| is_beside_queue).cloned();
-            if let Some(reply) = lease.and_then(|lease| host.read_by_lease(&lease, &call)) {
-                let _ = token.send(Outcome::Reply(reply));
-                return outcome;
-            }
-            offer_commands(host, vec![Command { shard, call, is_beside_queue, room: ReplyRoom::default(), token }]);
+            let is_cold = match lease.map(|lease| host.read_by_lease(&lease, &call)) {
+                Some(Leased::Reply(reply)) => {
+                    let _ = token.send(Outcome::Reply(reply));
+                    return outcome;
+                }
+                Some(Leased::Host { is_cold }) => is_cold,
+                None => false,
+            };
+            offer_commands(host, vec![Command { shard, call, is_beside_queue, is_cold, room: ReplyRoom::default(), token }]);
             return outcome;
         }
     };

@@ -10,7 +10,7 @@ use super::{
     peer_client::{Peers, offer_commands},
 };
 use crate::{
-    host::{Command, NotDone, Outcome, ReplyRoom},
+    host::{Command, Leased, NotDone, Outcome, ReadLease, ReplyRoom},
     limits,
     routes::{Route, RouteTable},
 };
@@ -77,20 +77,25 @@ impl Router {
 
     /// The shortest way: a read of a shard that this node leads, and may answer for without asking anybody. `may_pass` says whether nothing that
     /// the connection has begun on the shard is unanswered.
-    pub fn read_at_once(&self, call: &Call, may_pass: impl Fn(ShardId) -> bool) -> Option<Reply> {
+    pub fn read_at_once(&self, call: &Call, may_pass: impl Fn(ShardId) -> bool) -> Leased {
+        match self.lease_for(call, may_pass) {
+            Some(lease) => self.host.read_by_lease(&lease, call),
+            None => Leased::Host { is_cold: false },
+        }
+    }
+
+    fn lease_for(&self, call: &Call, may_pass: impl Fn(ShardId) -> bool) -> Option<Arc<ReadLease>> {
         let slot = call.slot().ok()??;
         let routes = self.host.routes.borrow();
         let shard = routes.by_slot(slot).map(|route| route.shard).filter(|shard| may_pass(*shard))?;
-        let lease = routes.lease(shard)?.clone();
-        drop(routes);
-        self.host.read_by_lease(&lease, call)
+        routes.lease(shard).cloned()
     }
 
     /// The short way, for most calls: one shard, led by this node. The command is added to `batch`, which is to be submitted before anything
     /// is waited for.
     pub fn begin(
         &self,
-        call: &Call,
+        (call, is_cold): (&Call, bool),
         batch: &mut Vec<Command<Token>>,
         room: &ReplyRoom,
         is_beside_queue: impl Fn(ShardId) -> bool,
@@ -103,7 +108,7 @@ impl Router {
         drop(routes);
         let (token, outcome) = oneshot::channel();
         let is_beside_queue = is_beside_queue(target.shard);
-        batch.push(Command { shard: target.shard, call: call.clone(), is_beside_queue, room: room.clone(), token });
+        batch.push(Command { shard: target.shard, call: call.clone(), is_beside_queue, is_cold, room: room.clone(), token });
         let span = tracing::debug_span!("command", name = call.spec.name, shard = %target.shard, is_beside_queue);
         Some(Begun { outcome, target, room: room.clone(), deadline: command_deadline(), span })
     }
@@ -275,7 +280,14 @@ impl Router {
         if leader == self.host.store {
             offer_commands(
                 &self.host,
-                vec![Command { shard: target.shard, call: call.clone(), is_beside_queue: false, room: ReplyRoom::default(), token }],
+                vec![Command {
+                    shard: target.shard,
+                    call: call.clone(),
+                    is_beside_queue: false,
+                    is_cold: false,
+                    room: ReplyRoom::default(),
+                    token,
+                }],
             );
         } else {
             let is_write = call.spec.is_write();

@@ -17,6 +17,7 @@ use strata_engine::{
     tier::Cut,
 };
 use strata_kv::command;
+use strata_node::host::Leased;
 use strata_node_api::{ProblemClass, ShardReport, ShardRole};
 
 /// How far the cluster's time may be ahead of the true one, in milliseconds: what a clock may be off, and the counter of a burst of writes.
@@ -115,7 +116,7 @@ impl Simulation {
             }
             let (routes, now_ms) = (at.routes.clone(), self.reader_ms(node));
             for (shard, _) in self.hand.shards.clone() {
-                if routes.lease(shard).and_then(|lease| lease.read(&call, || now_ms)).is_some() {
+                if let Some(Leased::Reply(_)) = routes.lease(shard).map(|lease| lease.read(&call, || now_ms)) {
                     self.check_lease(node, shard);
                 }
             }

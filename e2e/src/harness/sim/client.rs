@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use strata_base::{Hlc, ShardId};
 use strata_kv::{Overlay, Reply, View, command, slot::slot_of};
 use strata_node::bridge::TabletReader;
-use strata_node::host::{Command, Event, NotDone, Outcome, ReplyRoom};
+use strata_node::host::{Command, Event, Leased, NotDone, Outcome, ReplyRoom};
 
 /// Commands twice are told apart from their originals by this bit; nobody waits for their outcome.
 const GHOST: Token = 1 << 63;
@@ -278,7 +278,14 @@ impl Simulation {
         let call = command::parse(words.map(|word| Bytes::copy_from_slice(word.as_bytes())).collect());
         let call = call.expect("the simulation's commands are well-formed");
         let is_beside_queue = self.draws.u8(..4) > 0;
-        let event = Event::Commands(vec![Command { shard: self.shard_of(key), call, is_beside_queue, room: ReplyRoom::default(), token }]);
+        let event = Event::Commands(vec![Command {
+            shard: self.shard_of(key),
+            call,
+            is_beside_queue,
+            is_cold: false,
+            room: ReplyRoom::default(),
+            token,
+        }]);
         let life = self.nodes[node].life;
         let delay = self.draws.u64(50..2 * MILLI);
         self.queue.after(delay, Action::Arrive { node, life, event });
@@ -288,22 +295,22 @@ impl Simulation {
     pub(super) fn read_by_leases(&mut self, node: usize, commands: Vec<Command<Token>>) -> Vec<Command<Token>> {
         let at = &self.nodes[node];
         let (routes, now_ms, is_stalled) = (at.routes.clone(), self.reader_ms(node), at.stalled_until > self.queue.now());
-        let is_answered = |command: &Command<Token>| {
+        let leased = |command: &Command<Token>| {
             let may_read = command.is_beside_queue && !is_stalled;
-            let lease = routes.lease(command.shard).filter(|_| may_read)?;
-            lease.read(&command.call, || now_ms)
+            let lease = routes.lease(command.shard).filter(|_| may_read);
+            lease.map_or(Leased::Host { is_cold: false }, |lease| lease.read(&command.call, || now_ms))
         };
         let mut others = Vec::new();
         for command in commands {
-            match is_answered(&command) {
-                Some(reply) => {
+            match leased(&command) {
+                Leased::Reply(reply) => {
                     let outcome = Outcome::Reply(reply);
                     self.trace.note((command.token, format!("{outcome:?}")));
                     self.leased_reads += 1;
                     self.check_lease(node, command.shard);
                     self.command_done(command.token, &outcome);
                 }
-                None => others.push(command),
+                Leased::Host { is_cold } => others.push(Command { is_cold, ..command }),
             }
         }
         others
