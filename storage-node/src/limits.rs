@@ -38,8 +38,8 @@ pub const COLD_READS_MAX: usize = 8_192;
 /// Ticks until a proof of leadership that nobody answered is asked for again, of everybody.
 pub const PROOF_TICKS: u64 = 2;
 
-/// How long a voter that confirmed a leader helps nobody else to lead, in milliseconds: less than the shortest election timeout, so that a
-/// leader that dies is replaced no later for it.
+/// How long a voter that confirmed a leader helps nobody else to lead, in milliseconds: less than the shortest election timeout by the default
+/// tick, so that a leader that dies is replaced no later for it. Leaders count on it in others: while versions mix in a cluster it stays the same.
 pub const PLEDGE_MILLIS: u64 = 400;
 
 /// Ticks between two looks at the sizes of log and tablets.

@@ -419,4 +419,23 @@ mod tests {
             "only what is in files"
         );
     }
+
+    #[test]
+    fn a_snapshot_of_memory_is_of_one_moment_and_asks_no_disk() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shard = ShardId(1);
+        let written = RocksTabletStore::new(folder.path(), SETTINGS).and_then(|store| store.create(shard, 1)).expect("a tablet");
+        written.write(vec![put("key", "old")]).expect("it takes a record");
+        let snapshot = written.snapshot_in_memory();
+        written.write(vec![put("key", "new")]).expect("it takes a record");
+        assert_eq!(snapshot.get(TabletFamily::Meta, b"key"), Ok(Some(Bytes::from_static(b"old"))));
+        assert_eq!(first(&*snapshot), Ok(Some(b"old".to_vec())));
+        drop(snapshot);
+        written.flush().expect("it flushes");
+        drop(written);
+
+        let tablet = RocksTabletStore::new(folder.path(), SETTINGS).and_then(|store| store.open(shard, 1)).expect("it opens");
+        assert_eq!(tablet.snapshot_in_memory().get(TabletFamily::Meta, b"key"), Err(EngineError::NotInMemory));
+        assert_eq!(first(&*tablet.snapshot_in_memory()), Err(EngineError::NotInMemory));
+    }
 }
