@@ -24,7 +24,10 @@ use crate::{
     limits,
     routes::RouteTable,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 use strata_base::{PeerId, ShardId, StoreId};
 use strata_engine::{
     EngineError,
@@ -56,7 +59,7 @@ mod snapshot;
 mod start;
 mod tier;
 
-pub use cold::{ColdDone, ColdRead, ColdReturn};
+pub use cold::{ColdDone, ColdRead, ColdReturn, Grant};
 pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, ReplyRoom, Wants};
 pub use files::{FilesDone, FilesWork, replay, seal};
 pub use lease::{Leased, ReadLease};
@@ -104,6 +107,22 @@ pub struct Stores {
     pub identity: Identity,
 }
 
+/// What one append carries of the commands that this node evaluated.
+#[derive(Clone, Copy, Debug, Default)]
+struct RoundLoad {
+    commands: usize,
+    /// Whether other members must have it, too, before anybody is answered.
+    is_replicated: bool,
+}
+
+impl RoundLoad {
+    /// Group commit: the commands that come while an append is under way gather for the next, which then costs each of them less. A small one
+    /// whose followers take as long again is not worth waiting for.
+    fn lets_another_begin(self) -> bool {
+        self.is_replicated && self.commands < limits::OVERLAPPING_ROUND_COMMANDS_MAX
+    }
+}
+
 /// The event loop of a node.
 pub struct Host<T> {
     settings: HostSettings,
@@ -137,6 +156,10 @@ pub struct Host<T> {
     log_writes: u64,
     log_writes_done: u64,
     batch: LogBatch,
+    /// What the gathered batch carries of this node's own commands.
+    load: RoundLoad,
+    /// Appends under way that carry some, in order, by number.
+    rounds: VecDeque<(u64, RoundLoad)>,
     outbox: BTreeMap<StoreId, Vec<PeerMessage>>,
     /// Effects that wait until an append is durable.
     after_write: Vec<(u64, Effect<T>)>,
@@ -183,6 +206,8 @@ impl<T> Host<T> {
             log_writes: 0,
             log_writes_done: 0,
             batch: LogBatch::default(),
+            load: RoundLoad::default(),
+            rounds: VecDeque::new(),
             outbox: BTreeMap::new(),
             after_write: Vec::new(),
             proofs: Proofs::default(),
@@ -210,8 +235,13 @@ impl<T> Host<T> {
 
     /// What would be begun at once if it came now: the rest is queued or held until what is under way has ended.
     pub fn wants(&self) -> Wants {
-        let is_log_busy = self.log_writes - self.log_writes_done >= limits::LOG_WRITES_IN_FLIGHT_MAX as u64;
-        Wants { reads: self.barrier_round.members.is_empty(), writes: !is_log_busy }
+        let mut under_way = self.rounds.iter();
+        let writes = match (under_way.next(), under_way.next()) {
+            (None, _) => true,
+            (Some((_, load)), None) => load.lets_another_begin(),
+            _ => false,
+        };
+        Wants { reads: self.barrier_round.members.is_empty(), writes }
     }
 
     /// Milliseconds since the Unix epoch, in the time of the cluster.
@@ -301,6 +331,10 @@ impl<T> Host<T> {
             return;
         }
         self.log_writes += 1;
+        let load = std::mem::take(&mut self.load);
+        if load.commands > 0 {
+            self.rounds.push_back((self.log_writes, load));
+        }
         let batch = std::mem::take(&mut self.batch);
         self.written_since_look +=
             batch.replicas.iter().flat_map(|replica| &replica.entries).map(|entry| entry.data.len() as u64).sum::<u64>();
@@ -318,6 +352,7 @@ impl<T> Host<T> {
         // An exponential mean over about sixteen appends is steady enough for a report.
         self.disk.fsync_micros = (self.disk.fsync_micros * 15 + micros) / 16;
         let done = self.log_writes_done;
+        while self.rounds.pop_front_if(|(write, _)| *write <= done).is_some() {}
         let (due, waiting) = std::mem::take(&mut self.after_write).into_iter().partition(|(write, _)| *write <= done);
         self.after_write = waiting;
         let due: Vec<(u64, Effect<T>)> = due;

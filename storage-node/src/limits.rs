@@ -16,8 +16,8 @@ pub const OVERLAY_BYTES_MAX: usize = 64 << 20;
 /// The most bytes of effects in one entry. A round ends there, the next begins another entry; a single larger command still is one entry.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
-/// Appends of the log on their way to the disk; while there are that many, commands gather for the next round, which is group commit.
-pub const LOG_WRITES_IN_FLIGHT_MAX: usize = 2;
+/// While the log writes a round of fewer commands than this, another round may be begun beside it.
+pub const OVERLAPPING_ROUND_COMMANDS_MAX: usize = 16;
 
 /// Entries kept in the log behind the applied index for members that lag a little, while the log is within its budget.
 pub const LOG_ENTRIES_KEPT: u64 = 4_096;

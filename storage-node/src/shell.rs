@@ -13,6 +13,7 @@ pub mod node;
 pub mod objects;
 pub mod peer_client;
 pub mod peer_server;
+pub mod readers;
 pub mod reply_codec;
 pub mod router;
 pub mod server;

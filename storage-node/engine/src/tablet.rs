@@ -60,6 +60,19 @@ pub enum TabletChange {
     DeleteRange(TabletFamily, Bytes, Bytes),
 }
 
+impl TabletChange {
+    /// About as many bytes as it takes in a batch.
+    pub fn size(&self) -> usize {
+        const OVERHEAD: usize = 16;
+        let bytes = match self {
+            TabletChange::Put(_, key, value) => key.len() + value.len(),
+            TabletChange::Delete(_, key) => key.len(),
+            TabletChange::DeleteRange(_, from, to) => from.len() + to.len(),
+        };
+        OVERHEAD + bytes
+    }
+}
+
 /// Sees one key and value of a scan, and says whether to go on.
 pub type TabletVisitor<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 

@@ -14,12 +14,23 @@ use strata_base::{Hlc, ShardId};
 use strata_engine::tablet::Tablet;
 use strata_kv::{Facts, Failure, Overlay, Read, ReadError, Reply, View, command::Call};
 
+/// The right to read a tablet at any later moment: when it was given, this node led, and nobody else could.
+pub struct Grant {
+    pub(super) tablet: Arc<dyn Tablet>,
+    pub(super) generation: u64,
+    pub(super) hlc: Hlc,
+    pub(super) facts: Facts,
+}
+
+impl std::fmt::Debug for Grant {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Grant of generation {} at {:?}", self.generation, self.hlc)
+    }
+}
+
 /// A command that was granted its read, and needs the disk.
 pub struct ColdRead<T> {
-    tablet: Arc<dyn Tablet>,
-    generation: u64,
-    hlc: Hlc,
-    facts: Facts,
+    grant: Grant,
     deadline_ms: u64,
     command: Command<T>,
 }
@@ -62,9 +73,20 @@ pub enum ColdReturn<T> {
 }
 
 impl<T> ColdRead<T> {
+    /// A command that a lease granted its read; back where none did, or where it may not pass the queue any more. `clock` shows the
+    /// host's monotonic time, in milliseconds.
+    pub fn by_lease(mut command: Command<T>, clock: impl FnOnce() -> u64) -> Result<ColdRead<T>, Command<T>> {
+        match command.grant.take() {
+            Some(grant) if command.is_beside_queue => {
+                Ok(ColdRead { grant: *grant, deadline_ms: clock() + limits::COMMAND_DEADLINE_MILLIS, command })
+            }
+            _ => Err(command),
+        }
+    }
+
     /// Reads one moment of the tablet, not before the read was granted. Waits for the disk. `now_ms` is the host's monotonic time.
     pub fn perform(self, now_ms: u64) -> ColdDone<T> {
-        let ColdRead { tablet, generation, hlc, facts, deadline_ms, command } = self;
+        let ColdRead { grant: Grant { tablet, generation, hlc, facts }, deadline_ms, command } = self;
         if command.room.is_spent() {
             return ColdDone::Refused { token: command.token, why: NotDone::Busy };
         }
@@ -122,8 +144,7 @@ impl<T> Host<T> {
         let hlc = replica.applied.hlc.max(Hlc::from_millis(now_ms));
         let facts = facts(&replica.applied, replica.slots(), self.draws.u64(..));
         let brief = Brief::new(in_memory, limits::RECORDS_AT_ONCE);
-        let evaluated = if queued.command.is_cold { Err(ReadError::Cold) } else { read(&brief, &queued.command.call, hlc, facts) };
-        match evaluated {
+        match read(&brief, &queued.command.call, hlc, facts) {
             Ok(Some(reply)) => {
                 queued.command.room.take(&reply);
                 self.done(queued.command.token, Outcome::Reply(reply));
@@ -134,8 +155,8 @@ impl<T> Host<T> {
                 replica.queue.push_back(queued);
             }
             Err(ReadError::Cold) => {
-                let (tablet, generation, deadline_ms) = (tablet.clone(), replica.generation, queued.deadline_ms);
-                let read = ColdRead { tablet, generation, hlc, facts, deadline_ms, command: queued.command };
+                let grant = Grant { tablet: tablet.clone(), generation: replica.generation, hlc, facts };
+                let read = ColdRead { grant, deadline_ms: queued.deadline_ms, command: queued.command };
                 self.effects.push(Effect::Read(Box::new(read)));
             }
             Err(error) => {

@@ -1,7 +1,7 @@
 //! What a host is told, and what it asks for.
 
 use super::{
-    cold::{ColdRead, ColdReturn},
+    cold::{ColdRead, ColdReturn, Grant},
     files::{FilesDone, FilesWork},
     proof::LeadTerm,
 };
@@ -33,8 +33,8 @@ pub struct Command<T> {
     pub call: Call,
     /// Whether it may be read beside the queue: the connection has no unanswered earlier command on this shard.
     pub is_beside_queue: bool,
-    /// Whether memory, or a short look into it, was found not to suffice.
-    pub is_cold: bool,
+    /// The right to read it from the disk, where a lease found that memory, or a short look into it, does not suffice.
+    pub grant: Option<Box<Grant>>,
     /// What its reply may take.
     pub room: ReplyRoom,
     /// Comes back with the outcome.

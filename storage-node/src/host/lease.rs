@@ -16,7 +16,12 @@
 //!
 //! What is read is what this leader has applied, and everything acknowledged is applied before its acknowledgement.
 
-use super::{Host, brief::Brief, cold::read, replica::Replica};
+use super::{
+    Host,
+    brief::Brief,
+    cold::{Grant, read},
+    replica::Replica,
+};
 use crate::{bridge::ViewReader, limits};
 use std::sync::{
     Arc,
@@ -33,6 +38,7 @@ use strata_raft_group::Role;
 /// The right to read a shard without asking anybody, as long as it lasts. The host prolongs and ends it; connections read by it.
 pub struct ReadLease {
     tablet: Arc<dyn Tablet>,
+    generation: u64,
     slots: SlotRange,
     /// The host's monotonic time until which it lasts, in milliseconds; 0 once it is ended.
     until_ms: AtomicU64,
@@ -57,26 +63,24 @@ impl std::fmt::Debug for ReadLease {
 pub enum Leased {
     /// It is done.
     Reply(Reply),
-    /// The host must see to it; `is_cold` where memory, or a short look into it, did not suffice.
-    Host {
-        /// For [`super::Command::is_cold`].
-        is_cold: bool,
-    },
+    /// Memory, or a short look into it, did not suffice. Whoever may wait for the disk reads there.
+    Disk(Box<Grant>),
+    /// The host must see to it.
+    Host,
 }
 
 impl ReadLease {
     /// Evaluates a command that only reads its keys, if the lease lasts and memory suffices. `clock` shows the host's monotonic time, in milliseconds.
     pub fn read(&self, call: &Call, clock: impl Fn() -> u64) -> Leased {
-        const NO: Leased = Leased::Host { is_cold: false };
         if call.spec.is_write() || !matches!(call.spec.run, Run::Keyed { .. }) {
-            return NO;
+            return Leased::Host;
         }
         if !self.is_wanted.load(Ordering::Relaxed) {
             self.is_wanted.store(true, Ordering::Relaxed);
         }
         let now_ms = clock();
         if now_ms >= self.until_ms.load(Ordering::SeqCst) {
-            return NO;
+            return Leased::Host;
         }
         let applied = Hlc::from_u64(self.applied.load(Ordering::Acquire));
         let hlc = applied.max(Hlc::from_millis(now_ms.wrapping_add(self.ahead_ms.load(Ordering::Relaxed))));
@@ -84,11 +88,15 @@ impl ReadLease {
         let facts = Facts { applied, slots: self.slots, random, ..Facts::default() };
         let reply = match self.read_memory(call, hlc, facts) {
             Ok(Some(reply)) => reply,
-            Err(ReadError::Cold) => return Leased::Host { is_cold: true },
-            Ok(None) | Err(_) => return NO,
+            Err(ReadError::Cold) => {
+                // The moment that counts is this one, as for reads that the host grants: the disk may answer after the lease has ended.
+                let (tablet, generation) = (self.tablet.clone(), self.generation);
+                return Leased::Disk(Box::new(Grant { tablet, generation, hlc, facts }));
+            }
+            Ok(None) | Err(_) => return Leased::Host,
         };
         fence(Ordering::SeqCst);
-        if clock() < self.until_ms.load(Ordering::SeqCst) { Leased::Reply(reply) } else { NO }
+        if clock() < self.until_ms.load(Ordering::SeqCst) { Leased::Reply(reply) } else { Leased::Host }
     }
 
     /// One record is of one moment by itself; who needs a second one reads a snapshot.
@@ -116,6 +124,7 @@ impl<T> Host<T> {
         let (Some(tablet), true) = (replica.tablet.clone(), self.settings.leases) else { return };
         let lease = Arc::new(ReadLease {
             tablet,
+            generation: replica.generation,
             slots: replica.slots(),
             until_ms: AtomicU64::new(0),
             ahead_ms: AtomicU64::new(self.ahead_ms()),
@@ -199,5 +208,86 @@ impl<T> Replica<T> {
     /// By the tick: a pledge ends.
     pub(super) fn watch_pledge(&mut self, now_ms: u64) {
         self.group.set_pledged(now_ms < self.pledged_until_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bridge::{TabletReader, apply_effect},
+        host::{ColdDone, ColdRead, Command, ReplyRoom},
+    };
+    use std::cell::Cell;
+    use strata_engine::tablet::MemoryTablet;
+    use strata_kv::{Counts, Overlay, View, command};
+
+    const UNTIL_MS: u64 = 100;
+
+    fn call(words: &[&str]) -> Call {
+        command::parse(words.iter().map(|word| (*word).to_owned().into()).collect()).expect("it is well-formed")
+    }
+
+    /// A tablet in files, in which each key holds itself.
+    fn flushed(keys: &[String]) -> Arc<dyn Tablet> {
+        let tablet: Arc<dyn Tablet> = Arc::new(MemoryTablet::default());
+        let (reader, mut overlay, mut changes) = (TabletReader(tablet.clone()), Overlay::default(), Vec::new());
+        for key in keys {
+            let mut view = View::with_facts(&reader, &mut overlay, Hlc::from_millis(1), Facts::default());
+            call(&["set", key, key]).try_evaluate(&mut view).expect("it is a plain SET");
+            view.finish().effects.into_iter().for_each(|effect| apply_effect(effect, &mut changes, &mut Counts::default()));
+        }
+        tablet.write(changes).and_then(|()| tablet.flush()).expect("memory takes it");
+        tablet
+    }
+
+    fn lease(tablet: Arc<dyn Tablet>) -> ReadLease {
+        ReadLease {
+            tablet,
+            generation: 1,
+            slots: SlotRange::ALL,
+            until_ms: AtomicU64::new(UNTIL_MS),
+            ahead_ms: AtomicU64::new(0),
+            applied: AtomicU64::new(0),
+            draws: AtomicU64::new(0),
+            is_wanted: AtomicBool::new(false),
+        }
+    }
+
+    #[test]
+    fn it_reads_while_it_lasts_and_writes_nothing() {
+        let lease = lease(flushed(&[]));
+        assert!(matches!(lease.read(&call(&["get", "nothing"]), || UNTIL_MS - 1), Leased::Reply(Reply::Null)));
+        assert!(matches!(lease.read(&call(&["get", "nothing"]), || UNTIL_MS), Leased::Host));
+        assert!(matches!(lease.read(&call(&["set", "a", "b"]), || 0), Leased::Host));
+        let later = Cell::new(UNTIL_MS - 2);
+        let passing = || later.replace(later.get() + 2);
+        assert!(matches!(lease.read(&call(&["get", "nothing"]), passing), Leased::Host), "it ended while the tablet was read");
+        lease.end();
+        assert!(matches!(lease.read(&call(&["get", "nothing"]), || 0), Leased::Host));
+    }
+
+    #[test]
+    fn what_memory_lacks_is_granted_unless_a_write_follows() {
+        let keys: Vec<String> = (0..64).map(|number| format!("key-{number}")).collect();
+        let lease = lease(flushed(&keys));
+        let grant = |key: &str| match lease.read(&call(&["get", key]), || 0) {
+            Leased::Disk(grant) => Some(grant),
+            _ => None,
+        };
+        let cold = keys.iter().find(|key| grant(key).is_some()).expect("a part of what was flushed is not in memory");
+        let command = |is_beside_queue| Command {
+            shard: ShardId(1),
+            call: call(&["get", cold]),
+            is_beside_queue,
+            grant: grant(cold),
+            room: ReplyRoom::default(),
+            token: (),
+        };
+        let read = ColdRead::by_lease(command(true), || 0).expect("it may pass the queue");
+        let ColdDone::Answered { reply, .. } = read.perform(UNTIL_MS + 1) else { panic!("the disk answers, also after the lease") };
+        assert_eq!(reply, Reply::bulk(cold.clone()));
+        let queued = ColdRead::by_lease(command(false), || 0).err().expect("it may not pass a write that follows");
+        assert!(queued.grant.is_none() && !queued.is_beside_queue);
     }
 }

@@ -1,5 +1,5 @@
-//! The driver: the threads around a host. One runs its turns, one writes the log, one does the slow work of tablets, many read what is not in
-//! memory.
+//! The driver: the threads around a host. One runs its turns, one writes the log, one does the slow work of tablets, one that of files; many read
+//! what is not in memory.
 
 use super::{
     clock::SystemClock,
@@ -7,10 +7,11 @@ use super::{
     inbox::{Inbox, Kind},
     objects::ObjectStores,
     peer_client::Peers,
+    readers::Readers,
     snapshot,
 };
 use crate::{
-    host::{ColdDone, ColdRead, Effect, Event, FilesWork, Host, HostSettings, Leased, NotDone, Outcome, ReadLease, Stores, Wants},
+    host::{ColdRead, Command, Effect, Event, FilesWork, Host, HostSettings, Leased, NotDone, Outcome, ReadLease, Stores, Wants},
     limits,
     routes::RouteTable,
 };
@@ -60,6 +61,7 @@ impl Input {
 #[derive(Clone)]
 pub struct HostHandle {
     inbox: Arc<Inbox<Input>>,
+    readers: Arc<Readers>,
     /// Who leads what, as far as the host knows.
     pub routes: watch::Receiver<Arc<RouteTable>>,
     /// The store of this node.
@@ -80,6 +82,27 @@ impl HostHandle {
         // A host that is gone takes nothing; its process is ending.
         let kind = input.kind();
         self.inbox.give(input, kind);
+    }
+
+    /// Commands, in their order; where the queue is full, they had no effect. Those that a lease granted their read go past the host.
+    pub fn submit(&self, commands: Vec<Command<Token>>) {
+        let granted = |command: Command<Token>| match ColdRead::by_lease(command, || self.clock.monotonic_ms()) {
+            Ok(read) => {
+                self.readers.read(read);
+                None
+            }
+            Err(command) => Some(command),
+        };
+        let commands: Vec<_> = commands.into_iter().filter_map(granted).collect();
+        if commands.is_empty() {
+            return;
+        }
+        if let Err(Input::Event(Event::Commands(commands))) = self.offer(Input::Event(Event::Commands(commands))) {
+            for command in commands {
+                // A client that went away takes no reply.
+                let _ = command.token.send(Outcome::NotDone(NotDone::Busy));
+            }
+        }
     }
 
     /// Reads at once where this node may.
@@ -134,7 +157,8 @@ impl Fatal {
 pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Result<(HostHandle, Vec<JoinHandle<()>>), EngineError> {
     let inbox = Arc::new(Inbox::new(limits::EVENTS_MAX));
     let (publish, routes) = watch::channel(Arc::new(RouteTable::default()));
-    let handle = HostHandle { inbox, routes, store: stores.identity.store, clock: around.clock };
+    let readers = Arc::new(Readers::start(inbox.clone(), around.clock));
+    let handle = HostHandle { inbox, readers, routes, store: stores.identity.store, clock: around.clock };
     let tick = Duration::from_millis(settings.tick_millis);
     let (log, tablets) = (stores.log.clone(), stores.tablets.clone());
     let host = Host::new(settings, stores, around.clock.now())?;
@@ -150,11 +174,6 @@ pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Re
     let (files_sender, files_receiver) = crossbeam_channel::bounded(limits::EVENTS_MAX);
     let files = FilesWorker { tablets: tablets.clone(), host: handle.clone(), data_dir: around.data_dir.clone() };
     spawn("files", Box::new(move || files.run(&files_receiver)));
-    let (cold_sender, cold_receiver) = crossbeam_channel::bounded(limits::COLD_READS_MAX);
-    for _ in 0..limits::READERS {
-        let (reads, handle, clock) = (cold_receiver.clone(), handle.clone(), around.clock);
-        spawn("reader", Box::new(move || read_cold(&reads, &handle, clock)));
-    }
     let worker = SlowWorker { log, tablets, handle: handle.clone(), data_dir: around.data_dir.clone() };
     spawn("tablets", Box::new(move || worker.run(&slow_receiver)));
     let looper = Looper {
@@ -166,7 +185,6 @@ pub fn start(settings: HostSettings, stores: Stores, around: Surroundings) -> Re
         log: log_sender,
         slow: slow_sender,
         files: files_sender,
-        cold: cold_sender,
         tickets: BTreeMap::new(),
         next_ticket: 0,
         taken: VecDeque::new(),
@@ -184,7 +202,6 @@ struct Looper {
     log: Sender<(LogBatch, u64)>,
     slow: Sender<Slow>,
     files: Sender<FilesWork>,
-    cold: Sender<Box<ColdRead<Token>>>,
     tickets: BTreeMap<u64, oneshot::Sender<Answer>>,
     next_ticket: u64,
     /// Out of the inbox, and for the next turns.
@@ -298,11 +315,7 @@ impl Looper {
                 // A client that went away takes no reply.
                 let _ = token.send(outcome);
             }
-            Effect::Read(read) => {
-                if let Err(error) = self.cold.try_send(read) {
-                    let _ = error.into_inner().into_token().send(Outcome::NotDone(NotDone::Busy));
-                }
-            }
+            Effect::Read(read) => self.handle.readers.read(*read),
             Effect::Answer { ticket, answer } => {
                 if let Some(sender) = self.tickets.remove(&ticket) {
                     let _ = sender.send(answer);
@@ -321,19 +334,6 @@ impl Looper {
             }
         }
         Ok(())
-    }
-}
-
-/// Reads from the disk until the host is gone.
-fn read_cold(reads: &Receiver<Box<ColdRead<Token>>>, host: &HostHandle, clock: SystemClock) {
-    while let Ok(read) = reads.recv() {
-        let _read = tracing::debug_span!("cold_read", shard = %read.shard()).entered();
-        match read.perform(clock.monotonic_ms()) {
-            // A client that went away takes no reply.
-            ColdDone::Answered { token, reply } => drop(token.send(Outcome::Reply(reply))),
-            ColdDone::Refused { token, why } => drop(token.send(Outcome::NotDone(why))),
-            ColdDone::Returned(returned) => host.give(Input::Event(Event::ColdReturned(returned))),
-        }
     }
 }
 

@@ -6,7 +6,7 @@
 use super::{
     deadline,
     driver::{HostHandle, Token},
-    peer_client::{CONNECT, offer_commands},
+    peer_client::CONNECT,
     proto::{ForwardReply, ForwardRequest, peer_client::PeerClient},
     wire,
 };
@@ -156,15 +156,15 @@ fn submit(host: &HostHandle, request: ForwardRequest) -> oneshot::Receiver<Outco
         Ok(call) => {
             let (shard, is_beside_queue) = (ShardId(request.shard), request.is_beside_queue);
             let lease = host.routes.borrow().lease(shard).filter(|_| is_beside_queue).cloned();
-            let is_cold = match lease.map(|lease| host.read_by_lease(&lease, &call)) {
+            let grant = match lease.map(|lease| host.read_by_lease(&lease, &call)) {
                 Some(Leased::Reply(reply)) => {
                     let _ = token.send(Outcome::Reply(reply));
                     return outcome;
                 }
-                Some(Leased::Host { is_cold }) => is_cold,
-                None => false,
+                Some(Leased::Disk(grant)) => Some(grant),
+                Some(Leased::Host) | None => None,
             };
-            offer_commands(host, vec![Command { shard, call, is_beside_queue, is_cold, room: ReplyRoom::default(), token }]);
+            host.submit(vec![Command { shard, call, is_beside_queue, grant, room: ReplyRoom::default(), token }]);
             return outcome;
         }
     };

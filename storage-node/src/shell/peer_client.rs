@@ -2,7 +2,7 @@
 
 use super::{
     deadline,
-    driver::{HostHandle, Input, Token},
+    driver::{HostHandle, Input},
     forward::{self, ForwardJob},
     proto::{Envelope, peer_client::PeerClient},
     tls::Certificates,
@@ -174,15 +174,6 @@ async fn deliver(peers: Peers, to: StoreId, mut client: PeerClient<Channel>, out
             if messages.is_none() {
                 return;
             }
-        }
-    }
-}
-
-/// Commands for the host of this node, in their order; where its queue is full, they had no effect.
-pub fn offer_commands(host: &HostHandle, commands: Vec<crate::host::Command<Token>>) {
-    if let Err(Input::Event(Event::Commands(commands))) = host.offer(Input::Event(Event::Commands(commands))) {
-        for command in commands {
-            let _ = command.token.send(Outcome::NotDone(NotDone::Busy));
         }
     }
 }

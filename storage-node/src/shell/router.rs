@@ -7,10 +7,10 @@ use super::{
     deadline,
     driver::{HostHandle, Token},
     forward::ForwardJob,
-    peer_client::{Peers, offer_commands},
+    peer_client::Peers,
 };
 use crate::{
-    host::{Command, Leased, NotDone, Outcome, ReadLease, ReplyRoom},
+    host::{Command, Grant, Leased, NotDone, Outcome, ReadLease, ReplyRoom},
     limits,
     routes::{Route, RouteTable},
 };
@@ -80,7 +80,7 @@ impl Router {
     pub fn read_at_once(&self, call: &Call, may_pass: impl Fn(ShardId) -> bool) -> Leased {
         match self.lease_for(call, may_pass) {
             Some(lease) => self.host.read_by_lease(&lease, call),
-            None => Leased::Host { is_cold: false },
+            None => Leased::Host,
         }
     }
 
@@ -95,7 +95,7 @@ impl Router {
     /// is waited for.
     pub fn begin(
         &self,
-        (call, is_cold): (&Call, bool),
+        (call, grant): (&Call, Option<Box<Grant>>),
         batch: &mut Vec<Command<Token>>,
         room: &ReplyRoom,
         is_beside_queue: impl Fn(ShardId) -> bool,
@@ -108,7 +108,7 @@ impl Router {
         drop(routes);
         let (token, outcome) = oneshot::channel();
         let is_beside_queue = is_beside_queue(target.shard);
-        batch.push(Command { shard: target.shard, call: call.clone(), is_beside_queue, is_cold, room: room.clone(), token });
+        batch.push(Command { shard: target.shard, call: call.clone(), is_beside_queue, grant, room: room.clone(), token });
         let span = tracing::debug_span!("command", name = call.spec.name, shard = %target.shard, is_beside_queue);
         Some(Begun { outcome, target, room: room.clone(), deadline: command_deadline(), span })
     }
@@ -116,7 +116,7 @@ impl Router {
     /// Gives what was begun to the host, in the order of calls.
     pub fn submit(&self, batch: &mut Vec<Command<Token>>) {
         if !batch.is_empty() {
-            offer_commands(&self.host, std::mem::take(batch));
+            self.host.submit(std::mem::take(batch));
         }
     }
 
@@ -278,17 +278,8 @@ impl Router {
     async fn try_once(&self, call: &Call, target: &Target, leader: StoreId) -> Outcome {
         let (token, outcome) = oneshot::channel();
         if leader == self.host.store {
-            offer_commands(
-                &self.host,
-                vec![Command {
-                    shard: target.shard,
-                    call: call.clone(),
-                    is_beside_queue: false,
-                    is_cold: false,
-                    room: ReplyRoom::default(),
-                    token,
-                }],
-            );
+            let (shard, call, room) = (target.shard, call.clone(), ReplyRoom::default());
+            self.host.submit(vec![Command { shard, call, is_beside_queue: false, grant: None, room, token }]);
         } else {
             let is_write = call.spec.is_write();
             let arguments = call.arguments.clone();

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use strata_base::{Hlc, ShardId};
 use strata_kv::{Overlay, Reply, View, command, slot::slot_of};
 use strata_node::bridge::TabletReader;
-use strata_node::host::{Command, Event, Leased, NotDone, Outcome, ReplyRoom};
+use strata_node::host::{ColdRead, Command, Event, Leased, NotDone, Outcome, ReplyRoom};
 
 /// Commands twice are told apart from their originals by this bit; nobody waits for their outcome.
 const GHOST: Token = 1 << 63;
@@ -282,7 +282,7 @@ impl Simulation {
             shard: self.shard_of(key),
             call,
             is_beside_queue,
-            is_cold: false,
+            grant: None,
             room: ReplyRoom::default(),
             token,
         }]);
@@ -298,7 +298,7 @@ impl Simulation {
         let leased = |command: &Command<Token>| {
             let may_read = command.is_beside_queue && !is_stalled;
             let lease = routes.lease(command.shard).filter(|_| may_read);
-            lease.map_or(Leased::Host { is_cold: false }, |lease| lease.read(&command.call, || now_ms))
+            lease.map_or(Leased::Host, |lease| lease.read(&command.call, || now_ms))
         };
         let mut others = Vec::new();
         for command in commands {
@@ -310,7 +310,14 @@ impl Simulation {
                     self.check_lease(node, command.shard);
                     self.command_done(command.token, &outcome);
                 }
-                Leased::Host { is_cold } => others.push(Command { is_cold, ..command }),
+                Leased::Disk(grant) => {
+                    self.check_lease(node, command.shard);
+                    match ColdRead::by_lease(Command { grant: Some(grant), ..command }, || now_ms) {
+                        Ok(read) => self.begin_cold_read(node, Box::new(read)),
+                        Err(command) => others.push(command),
+                    }
+                }
+                Leased::Host => others.push(command),
             }
         }
         others

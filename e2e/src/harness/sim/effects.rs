@@ -69,10 +69,7 @@ impl Simulation {
                 let delay = self.slowness(node) * self.draws.u64(MILLI..30 * MILLI);
                 self.queue.after(delay, Action::Flush { node, life, shard, generation, applied, tablet });
             }
-            Effect::Read(read) => {
-                let delay = self.slowness(node) * self.draws.u64(50..2 * MILLI);
-                self.queue.after(delay, Action::ReadCold { node, life, read });
-            }
+            Effect::Read(read) => self.begin_cold_read(node, read),
             Effect::PurgeLog => {
                 let delay = self.draws.u64(MILLI..10 * MILLI);
                 self.queue.after(delay, Action::Purge { node, life });
@@ -94,6 +91,14 @@ impl Simulation {
             Effect::Files(work) => self.work_with_files(node, work),
             Effect::Publish(routes) => self.nodes[node].routes = routes,
         }
+    }
+
+    /// A thread of the node reads from the disk. Some take so long that another node leads before they read.
+    pub(super) fn begin_cold_read(&mut self, node: usize, read: Box<ColdRead<Token>>) {
+        let (life, slowness) = (self.nodes[node].life, self.slowness(node));
+        let is_late = self.draws.u8(..20) == 0;
+        let delay = if is_late { self.draws.u64(MILLI..2_000 * MILLI) } else { slowness * self.draws.u64(50..2 * MILLI) };
+        self.queue.after(delay, Action::ReadCold { node, life, read });
     }
 
     /// The disk has read; the reply goes past the host.

@@ -339,7 +339,7 @@ impl Tablet for RocksTablet {
     }
 
     fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError> {
-        let mut batch = WriteBatch::default();
+        let mut batch = WriteBatch::with_capacity_bytes(changes.iter().map(TabletChange::size).sum());
         for change in changes {
             match change {
                 TabletChange::Put(family, key, value) => batch.put_cf(self.family(family), key, value),
