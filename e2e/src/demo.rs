@@ -87,13 +87,14 @@ async fn play(stage: &mut Stage, wish: &Wish) -> Result<Figures, Stopped> {
     stage.step("nothing-lost", "reads back all that was acknowledged", writer.check_all(&cluster)).await?;
 
     let known = stage.step("recovery", "reads what the bucket would bring back now", loss::recovery(&cluster)).await?;
-    stage.step("destroy", "kills all storage processes, then deletes cluster and volumes", loss::destroy(&lab, &cluster)).await?;
-    let acks = stage.step("stop-writing", "ends the writer", writer.finish()).await?;
     let (lag_median_seconds, lag_max_seconds) = lag.finish();
     stage::tell(&format!(
         "    status.recovery.latest was behind by {lag_median_seconds:.1} s (median), and by {lag_max_seconds:.1} s at most"
     ));
     figures.lag_max_seconds = lag_max_seconds;
+
+    stage.step("destroy", "kills all storage processes, then deletes cluster and volumes", loss::destroy(&lab, &cluster)).await?;
+    let acks = stage.step("stop-writing", "ends the writer", writer.finish()).await?;
 
     figures.restore_seconds = stage.step("restore", "applies the same manifest again", restore::again(&cluster, &manifest)).await?;
     let found =

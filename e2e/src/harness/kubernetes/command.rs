@@ -1,6 +1,6 @@
 //! Programs that are run for what they say, each with a deadline.
 
-use crate::failure::Failure;
+use crate::{failure::Failure, say::say};
 use std::{
     ffi::{OsStr, OsString},
     path::PathBuf,
@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::AsyncWriteExt,
-    process::{Child, Command},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStderr, Command},
 };
 
 /// How much of what a program said a failure repeats, in bytes.
@@ -22,6 +22,7 @@ pub struct Call {
     arguments: Vec<OsString>,
     variables: Vec<(String, String)>,
     input: Option<String>,
+    is_aloud: bool,
     deadline: Duration,
 }
 
@@ -40,13 +41,20 @@ impl Call {
     /// A program with its arguments, which must end within the deadline.
     pub fn new(program: impl AsRef<OsStr>, arguments: &[&str], deadline: Duration) -> Call {
         let arguments = arguments.iter().map(OsString::from).collect();
-        Call { program: program.as_ref().to_owned(), arguments, variables: Vec::new(), input: None, deadline }
+        Call { program: program.as_ref().to_owned(), arguments, variables: Vec::new(), input: None, is_aloud: false, deadline }
     }
 
     /// What it reads from its standard input.
     #[must_use]
     pub fn input(mut self, text: impl Into<String>) -> Call {
         self.input = Some(text.into());
+        self
+    }
+
+    /// Its standard error is repeated line by line as it comes: it takes long, and somebody waits for it.
+    #[must_use]
+    pub fn aloud(mut self) -> Call {
+        self.is_aloud = true;
         self
     }
 
@@ -72,20 +80,39 @@ impl Call {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().map_err(Failure::of(format!("start {what}")))?;
         let seconds = self.deadline.as_secs();
-        match tokio::time::timeout(self.deadline, finish(child, self.input)).await {
+        match tokio::time::timeout(self.deadline, finish(child, self.input, self.is_aloud)).await {
             Ok(said) => said.map_err(Failure::of(format!("run {what}"))),
             Err(_) => Err(Failure::Late { what: format!("{what} ends"), seconds, seen: "it runs".to_owned() }),
         }
     }
 }
 
-async fn finish(mut child: Child, input: Option<String>) -> std::io::Result<Said> {
+async fn finish(mut child: Child, input: Option<String>, is_aloud: bool) -> std::io::Result<Said> {
     if let (Some(mut pipe), Some(text)) = (child.stdin.take(), input) {
         pipe.write_all(text.as_bytes()).await?;
     }
-    let output = child.wait_with_output().await?;
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Ok(Said { status: output.status, output: text(output.stdout), errors: text(output.stderr) })
+    let errors = child.stderr.take();
+    let (output, errors) = tokio::try_join!(child.wait_with_output(), hear(errors, is_aloud))?;
+    Ok(Said { status: output.status, output: text(&output.stdout), errors: text(&errors) })
+}
+
+/// Everything that comes through a pipe.
+async fn hear(pipe: Option<ChildStderr>, is_aloud: bool) -> std::io::Result<Vec<u8>> {
+    let (Some(pipe), mut heard) = (pipe, Vec::new()) else { return Ok(Vec::new()) };
+    let mut pipe = BufReader::new(pipe);
+    loop {
+        let from = heard.len();
+        if pipe.read_until(b'\n', &mut heard).await? == 0 {
+            return Ok(heard);
+        }
+        if is_aloud {
+            say(text(&heard[from..]).trim_end());
+        }
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl Said {

@@ -43,7 +43,7 @@ pub enum Lifetime {
 impl Lab {
     /// Compiles what the lab runs, where that was not done before.
     pub async fn build() -> Result<(), Failure> {
-        lab(&["build"], BUILD_DEADLINE).await.map(drop)
+        judge(call(&["build"], BUILD_DEADLINE).aloud()).await.map(drop)
     }
 
     /// Starts a lab and waits until its nodes are Ready; gives it with the seconds that took.
@@ -177,7 +177,10 @@ fn call(arguments: &[&str], deadline: Duration) -> Call {
 }
 
 async fn lab(arguments: &[&str], deadline: Duration) -> Result<String, Failure> {
-    let call = call(arguments, deadline);
+    judge(call(arguments, deadline)).await
+}
+
+async fn judge(call: Call) -> Result<String, Failure> {
     let what = call.to_string();
     let said = call.say().await?;
     match said.status.code() {
