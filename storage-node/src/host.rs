@@ -24,10 +24,7 @@ use crate::{
     limits,
     routes::RouteTable,
 };
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 use strata_base::{PeerId, ShardId, StoreId};
 use strata_engine::{
     EngineError,
@@ -55,6 +52,7 @@ mod ready;
 mod replica;
 mod report;
 mod restore;
+mod rounds;
 mod snapshot;
 mod start;
 mod tier;
@@ -67,6 +65,7 @@ pub use order::FIRST_GENERATION;
 pub use proof::LeadTerm;
 use proof::Proofs;
 use replica::{BarrierRound, Replica};
+use rounds::Rounds;
 use tier::Tier;
 pub use tier::TierSettings;
 
@@ -107,22 +106,6 @@ pub struct Stores {
     pub identity: Identity,
 }
 
-/// What one append carries of the commands that this node evaluated.
-#[derive(Clone, Copy, Debug, Default)]
-struct RoundLoad {
-    commands: usize,
-    /// Whether other members must have it, too, before anybody is answered.
-    is_replicated: bool,
-}
-
-impl RoundLoad {
-    /// Group commit: the commands that come while an append is under way gather for the next, which then costs each of them less. A small one
-    /// whose followers take as long again is not worth waiting for.
-    fn lets_another_begin(self) -> bool {
-        self.is_replicated && self.commands < limits::OVERLAPPING_ROUND_COMMANDS_MAX
-    }
-}
-
 /// The event loop of a node.
 pub struct Host<T> {
     settings: HostSettings,
@@ -156,10 +139,7 @@ pub struct Host<T> {
     log_writes: u64,
     log_writes_done: u64,
     batch: LogBatch,
-    /// What the gathered batch carries of this node's own commands.
-    load: RoundLoad,
-    /// Appends under way that carry some, in order, by number.
-    rounds: VecDeque<(u64, RoundLoad)>,
+    rounds: Rounds,
     outbox: BTreeMap<StoreId, Vec<PeerMessage>>,
     /// Effects that wait until an append is durable.
     after_write: Vec<(u64, Effect<T>)>,
@@ -206,8 +186,7 @@ impl<T> Host<T> {
             log_writes: 0,
             log_writes_done: 0,
             batch: LogBatch::default(),
-            load: RoundLoad::default(),
-            rounds: VecDeque::new(),
+            rounds: Rounds::default(),
             outbox: BTreeMap::new(),
             after_write: Vec::new(),
             proofs: Proofs::default(),
@@ -235,13 +214,7 @@ impl<T> Host<T> {
 
     /// What would be begun at once if it came now: the rest is queued or held until what is under way has ended.
     pub fn wants(&self) -> Wants {
-        let mut under_way = self.rounds.iter();
-        let writes = match (under_way.next(), under_way.next()) {
-            (None, _) => true,
-            (Some((_, load)), None) => load.lets_another_begin(),
-            _ => false,
-        };
-        Wants { reads: self.barrier_round.members.is_empty(), writes }
+        Wants { reads: self.barrier_round.members.is_empty(), writes: self.rounds.may_begin() }
     }
 
     /// Milliseconds since the Unix epoch, in the time of the cluster.
@@ -331,10 +304,7 @@ impl<T> Host<T> {
             return;
         }
         self.log_writes += 1;
-        let load = std::mem::take(&mut self.load);
-        if load.commands > 0 {
-            self.rounds.push_back((self.log_writes, load));
-        }
+        self.rounds.write(self.log_writes);
         let batch = std::mem::take(&mut self.batch);
         self.written_since_look +=
             batch.replicas.iter().flat_map(|replica| &replica.entries).map(|entry| entry.data.len() as u64).sum::<u64>();
@@ -352,7 +322,7 @@ impl<T> Host<T> {
         // An exponential mean over about sixteen appends is steady enough for a report.
         self.disk.fsync_micros = (self.disk.fsync_micros * 15 + micros) / 16;
         let done = self.log_writes_done;
-        while self.rounds.pop_front_if(|(write, _)| *write <= done).is_some() {}
+        self.rounds.written(done);
         let (due, waiting) = std::mem::take(&mut self.after_write).into_iter().partition(|(write, _)| *write <= done);
         self.after_write = waiting;
         let due: Vec<(u64, Effect<T>)> = due;

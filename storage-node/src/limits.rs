@@ -16,7 +16,8 @@ pub const OVERLAY_BYTES_MAX: usize = 64 << 20;
 /// The most bytes of effects in one entry. A round ends there, the next begins another entry; a single larger command still is one entry.
 pub const ENTRY_BYTES_MAX: usize = 1 << 20;
 
-/// While the log writes a round of fewer commands than this, another round may be begun beside it.
+/// While the log writes a round of fewer commands than this, another round may be begun beside it: so few hardly share the cost of their append,
+/// and a client that waits for followers, too, should not wait for its turn besides.
 pub const OVERLAPPING_ROUND_COMMANDS_MAX: usize = 16;
 
 /// Entries kept in the log behind the applied index for members that lag a little, while the log is within its budget.

@@ -45,6 +45,8 @@ pub struct Settings {
     pub log_bytes: u64,
     /// The length of a Raft tick, in milliseconds.
     pub tick_millis: u64,
+    /// Whether leaders that were just confirmed answer reads by themselves.
+    pub leases: bool,
     /// Client connections, both ports together.
     pub connections: usize,
     /// How long a client may take to receive replies, in milliseconds.
@@ -66,6 +68,7 @@ impl Default for Settings {
         Settings {
             log_bytes: 64 << 20,
             tick_millis: 50,
+            leases: true,
             connections: 1_000,
             client_write_millis: 60_000,
             archive: None,
@@ -152,7 +155,7 @@ impl NodeProcess {
              api = \"127.0.0.1:{}\"\nstatus = \"127.0.0.1:{}\"\n\n\
              [tls]\nca = {authority:?}\ncertificate = {:?}\nkey = {:?}\n\n\
              [limits]\nconnections = {}\nclient_write_millis = {}\nlog_bytes = {}\nblock_cache_bytes = {}\nwrite_buffer_bytes = {}\ndirect_io = {}\ndisk_reserve_bytes = {}\n\n\
-             [raft]\ntick_millis = {}\n",
+             [raft]\ntick_millis = {}\nleases = {}\n",
             ports.plain,
             ports.cluster,
             ports.peer,
@@ -168,6 +171,7 @@ impl NodeProcess {
             settings.direct_io,
             settings.disk_reserve_bytes,
             settings.tick_millis,
+            settings.leases,
             data = directory.join("data"),
         );
         let text = text + &settings.archive.as_ref().map(ArchiveSettings::sections).unwrap_or_default();

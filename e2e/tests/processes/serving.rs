@@ -5,7 +5,7 @@ use std::time::Duration;
 use strata_base::SlotRange;
 use strata_e2e::{
     failure::Failure,
-    harness::process::Options,
+    harness::{node_process::Settings, process::Options},
     scene::{Scene, play},
     workload::{
         Size,
@@ -49,7 +49,18 @@ fn one_replica_suffices() -> Result<(), Failure> {
 
 #[test]
 fn a_read_is_not_passed_by_the_write_behind_it() -> Result<(), Failure> {
-    play("a_read_is_not_passed_by_the_write_behind_it", Options::three_nodes(4), async |scene| {
+    reads_are_not_passed("a_read_is_not_passed_by_the_write_behind_it", Settings::default())
+}
+
+/// A read that is answered by a lease is over before the write behind it is looked at. One that is not has to be held to its place.
+#[test]
+fn a_read_that_waits_for_a_proof_is_not_passed_either() -> Result<(), Failure> {
+    let settings = Settings { leases: false, ..Settings::default() };
+    reads_are_not_passed("a_read_that_waits_for_a_proof_is_not_passed_either", settings)
+}
+
+fn reads_are_not_passed(name: &'static str, settings: Settings) -> Result<(), Failure> {
+    play(name, Options { settings, ..Options::three_nodes(4) }, async |scene| {
         scene.cluster.bootstrap().await?;
         scene.cluster.spread_leaders().await?;
         for node in scene.cluster.indexes() {

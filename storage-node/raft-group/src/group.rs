@@ -306,8 +306,8 @@ impl<L: LogRead> RaftGroup<L> {
             max_committed_size_per_ready: limits::COMMITTED_BYTES_PER_READY_MAX,
             check_quorum: true,
             pre_vote: true,
-            // Followers learn what is committed with the next entry or heartbeat: a message to each of them for every commit, and its answer, are
-            // half of all messages under load.
+            // Followers learn what is committed with the next entry or heartbeat. A message to each of them for every commit, and its answer, would be
+            // up to as many messages again.
             skip_bcast_commit: true,
             ..raft::Config::default()
         };

@@ -44,7 +44,7 @@
 //! assert_eq!(seen, [Payload::Empty, Payload::Normal("hello".into())]);
 //! ```
 //!
-//! Not done here, and why: leases, because only a simulator can judge them; group commit by zones, because placement guarantees zones first.
+//! Not done here, and why: leases, because they need a clock, which the host has; group commit by zones, because placement guarantees zones first.
 
 mod adapter;
 mod configuration;

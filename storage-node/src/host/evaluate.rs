@@ -211,9 +211,8 @@ impl<T> Host<T> {
             Ok(place) => {
                 // The entry was proposed after these commands came: its commit is a read barrier for them, too.
                 let idle = std::mem::take(&mut result.idle).into_iter().map(|(token, reply, _)| (token, reply));
-                let replies = std::mem::take(&mut result.replies).into_iter().chain(idle).collect();
-                self.load.commands += result.replies.len().max(1);
-                self.load.is_replicated |= replica.group.configuration().voters.len() > 1;
+                let replies: Vec<_> = std::mem::take(&mut result.replies).into_iter().chain(idle).collect();
+                self.rounds.gather(replies.len(), replica.group.configuration().voters.len());
                 replica.last_place = Some(place);
                 replica.proposed_hlc = replica.hlc;
                 let pending = Pending { term: place.term, round, replies, deadline_ms: result.deadline_ms };

@@ -379,9 +379,18 @@ mod tests {
     use std::ops::ControlFlow;
 
     const SETTINGS: RocksSettings = RocksSettings { block_cache_bytes: 1 << 20, write_buffer_bytes: 1 << 20, direct_io: true };
+    const SHARD: ShardId = ShardId(1);
 
     fn put(key: &'static str, value: &'static str) -> TabletChange {
         TabletChange::Put(TabletFamily::Meta, Bytes::from_static(key.as_bytes()), Bytes::from_static(value.as_bytes()))
+    }
+
+    /// A new tablet in which a key is old; and a store over its folder, whose cache has nothing in it.
+    fn written(folder: &Path) -> (Arc<dyn Tablet>, RocksTabletStore) {
+        let store = || RocksTabletStore::new(folder, SETTINGS).expect("a store");
+        let tablet = store().create(SHARD, 1).expect("a tablet");
+        tablet.write(vec![put("key", "old")]).expect("it takes a record");
+        (tablet, store())
     }
 
     fn first(read: &dyn TabletRead) -> Result<Option<Vec<u8>>, EngineError> {
@@ -396,16 +405,12 @@ mod tests {
     #[test]
     fn what_is_not_in_memory_is_said_to_be_and_a_snapshot_reads_it() {
         let folder = tempfile::tempdir().expect("a folder");
-        let shard = ShardId(1);
-        let written = RocksTabletStore::new(folder.path(), SETTINGS).and_then(|store| store.create(shard, 1)).expect("a tablet");
-        written.write(vec![put("key", "old")]).expect("it takes a record");
+        let (written, store) = written(folder.path());
         assert_eq!(written.in_memory().get(TabletFamily::Meta, b"key"), Ok(Some(Bytes::from_static(b"old"))), "a memtable is memory");
         written.flush().expect("it flushes");
         drop(written);
 
-        // A new store has a cache of its own, with nothing in it.
-        let store = RocksTabletStore::new(folder.path(), SETTINGS).expect("a store");
-        let tablet = store.open(shard, 1).expect("it opens");
+        let tablet = store.open(SHARD, 1).expect("it opens");
         assert_eq!(tablet.in_memory().get(TabletFamily::Meta, b"key"), Err(EngineError::NotInMemory));
         assert_eq!(first(&*tablet.in_memory()), Err(EngineError::NotInMemory));
         let snapshot = tablet.snapshot();
@@ -414,7 +419,7 @@ mod tests {
         assert_eq!(first(&*snapshot), Ok(Some(b"old".to_vec())));
         assert_eq!(tablet.in_memory().get(TabletFamily::Meta, b"key"), Ok(Some(Bytes::from_static(b"new"))));
         assert_eq!(
-            store.open_read_only(&store.path(shard, 1)).map(|tablet| tablet.get(TabletFamily::Meta, b"key")).expect("it opens beside"),
+            store.open_read_only(&store.path(SHARD, 1)).map(|tablet| tablet.get(TabletFamily::Meta, b"key")).expect("it opens beside"),
             Ok(Some(Bytes::from_static(b"old"))),
             "only what is in files"
         );
@@ -423,9 +428,7 @@ mod tests {
     #[test]
     fn a_snapshot_of_memory_is_of_one_moment_and_asks_no_disk() {
         let folder = tempfile::tempdir().expect("a folder");
-        let shard = ShardId(1);
-        let written = RocksTabletStore::new(folder.path(), SETTINGS).and_then(|store| store.create(shard, 1)).expect("a tablet");
-        written.write(vec![put("key", "old")]).expect("it takes a record");
+        let (written, store) = written(folder.path());
         let snapshot = written.snapshot_in_memory();
         written.write(vec![put("key", "new")]).expect("it takes a record");
         assert_eq!(snapshot.get(TabletFamily::Meta, b"key"), Ok(Some(Bytes::from_static(b"old"))));
@@ -434,7 +437,7 @@ mod tests {
         written.flush().expect("it flushes");
         drop(written);
 
-        let tablet = RocksTabletStore::new(folder.path(), SETTINGS).and_then(|store| store.open(shard, 1)).expect("it opens");
+        let tablet = store.open(SHARD, 1).expect("it opens");
         assert_eq!(tablet.snapshot_in_memory().get(TabletFamily::Meta, b"key"), Err(EngineError::NotInMemory));
         assert_eq!(first(&*tablet.snapshot_in_memory()), Err(EngineError::NotInMemory));
     }
