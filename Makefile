@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= $(STRATA_CACHE)/target
 export STRATA_CACHE CARGO_TARGET_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build fmt lint test demo demo-down bench
+.PHONY: help deps build fmt lint test demo demo-down bench sim planted
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -25,6 +25,16 @@ lint: ## The gates that run no program of ours: format, shell, licences, tidy, c
 
 test: ## Every gate and every test; about 75 minutes with nothing cached, two cores
 	@e2e/suite
+
+sim: ## Seeds of the simulation: `make sim SEEDS=1000`, `SEED_BASE=…` to begin there, `SEED=…` to play and tell one
+	@e2e/suite --deps
+	cargo build --locked --workspace --bins
+	@exec "$(CARGO_TARGET_DIR)/debug/strata-sim" $(if $(SEED),tell --seed $(SEED),run --seeds $(or $(SEEDS),100) $(if $(SEED_BASE),--seed-base $(SEED_BASE)))
+
+planted: ## Break rules of the nodes on purpose, one by one: each must be found within 1,000 seeds
+	@e2e/suite --deps
+	cargo build --locked --workspace --features strata-e2e/planted --bin strata-sim
+	@exec "$(CARGO_TARGET_DIR)/debug/strata-sim" planted $(PLANTED)
 
 demo: ## A cluster on a real Kubernetes on this machine, that outlives everything but its bucket
 	@e2e/suite --deps

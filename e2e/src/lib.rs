@@ -43,6 +43,7 @@
 //! Not done, and why: there is no retry of a scenario that failed. What fails once in a hundred runs is a bug with a seed.
 
 pub mod bench;
+pub mod campaign;
 pub mod checker;
 pub mod demo;
 pub mod failure;

@@ -31,6 +31,11 @@ use strata_operator::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
+const _: () = assert!(
+    !strata_base::planted::CAN_PLANT,
+    "an operator that rules cannot make mistakes on purpose: build it without the feature `planted`"
+);
+
 fn main() -> ExitCode {
     let settings = Settings::parse();
     let filter = tracing_subscriber::EnvFilter::try_new(&settings.log).unwrap_or_else(|_| "info".into());

@@ -25,7 +25,10 @@ use crate::{
     routes::RouteTable,
 };
 use std::{collections::BTreeMap, sync::Arc};
-use strata_base::{PeerId, ShardId, StoreId};
+use strata_base::{
+    PeerId, ShardId, StoreId,
+    planted::{Mistake, planted},
+};
 use strata_engine::{
     EngineError,
     identity::Identity,
@@ -219,6 +222,9 @@ impl<T> Host<T> {
 
     /// Milliseconds since the Unix epoch, in the time of the cluster.
     pub fn now_ms(&mut self) -> u64 {
+        if planted(Mistake::LocalClock) {
+            return self.now.wall_ms;
+        }
         self.clock.now_ms(self.now)
     }
 

@@ -9,6 +9,7 @@ pub mod descriptor;
 mod formats;
 pub mod host;
 pub mod limits;
+pub mod pipeline;
 pub mod routes;
 #[cfg(feature = "disk")]
 pub mod run;

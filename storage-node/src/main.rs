@@ -8,6 +8,9 @@ use strata_node::{config::Config, verify_bucket};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+const _: () =
+    assert!(!strata_base::planted::CAN_PLANT, "a node that serves cannot make mistakes on purpose: build it without the feature `planted`");
+
 /// A storage node of Strata.
 #[derive(Parser)]
 #[command(version)]

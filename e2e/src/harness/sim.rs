@@ -19,24 +19,25 @@
 //! Not done here, and why: object store, splits and real time are not in it yet, because the hosts have none of them; a connection's parsing
 //! and forwarding stand before the hosts, and the process scenarios judge them.
 
+mod account;
 mod bucket;
 mod checks;
 mod client;
 mod effects;
+mod evidence;
 mod faults;
 mod hand;
 mod network;
 mod node;
 mod options;
 mod queue;
+mod violation;
 
-use crate::{
-    failure::Failure,
-    history::{Call, History},
-};
+use crate::history::{Call, History};
 use bucket::Bucket;
 use checks::Witness;
 use client::Crowd;
+use evidence::Evidence;
 use fastrand::Rng;
 use hand::Hand;
 use network::Network;
@@ -46,6 +47,7 @@ pub use options::Planted;
 use queue::{Action, MILLI, Queue, SECOND, Trace};
 use strata_base::StoreId;
 use strata_node::host::Event;
+pub use violation::{Check, Violation};
 
 /// How long the cluster may take until it serves again, once everything is mended, in simulated microseconds: an election, an eviction that
 /// was ordered last, and a command's deadline.
@@ -64,6 +66,19 @@ const ACTIONS_MAX: u64 = 5_000_000;
 /// How fast the clocks of nodes run, in percent of the true rate: two nodes may differ by nearly as much as leases allow.
 const RATE_PERCENT: std::ops::RangeInclusive<u64> = 90..=110;
 
+/// How much happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Commands that were acknowledged.
+    pub operations: u64,
+    /// Faults, those of the store aside.
+    pub faults: u64,
+    /// Leaders beyond the first of each shard.
+    pub leader_changes: u64,
+    /// Restores after the loss of everything.
+    pub restores: u64,
+}
+
 /// A simulation that ended well.
 pub struct Played {
     /// The hash of everything that happened.
@@ -72,6 +87,8 @@ pub struct Played {
     pub history: History,
     /// What happened, in one line.
     pub summary: String,
+    /// How much happened.
+    pub counts: Counts,
 }
 
 struct Simulation {
@@ -85,18 +102,20 @@ struct Simulation {
     hand: Hand,
     bucket: Option<Bucket>,
     witness: Witness,
+    evidence: Evidence,
     is_healed: bool,
     has_lost_disk: bool,
+    faults: u64,
     crashes: u64,
     snapshots: u64,
     /// Reads that a leader answered by its lease.
     leased_reads: u64,
     /// The first promise that was broken.
-    broken: Option<String>,
+    broken: Option<Violation>,
 }
 
 /// Plays one seed, with a mistake planted or none.
-pub fn play(seed: u64, planted: Option<Planted>) -> Result<Played, Failure> {
+pub fn play(seed: u64, planted: Option<Planted>) -> Result<Played, Violation> {
     let mut draws = Rng::with_seed(seed);
     let mut options = Options::draw(&mut draws);
     options.planted = planted;
@@ -107,7 +126,7 @@ pub fn play(seed: u64, planted: Option<Planted>) -> Result<Played, Failure> {
 const RESTORED_BOUND: u64 = 180 * SECOND;
 
 /// Plays one seed beside a bucket: trouble, then the loss of every disk, twice, each followed by a restore.
-pub fn play_restores(seed: u64, planted: Option<Planted>) -> Result<Played, Failure> {
+pub fn play_restores(seed: u64, planted: Option<Planted>) -> Result<Played, Violation> {
     let mut draws = Rng::with_seed(seed);
     let mut options = Options::draw(&mut draws);
     (options.has_bucket, options.is_lost_amid, options.planted) = (true, draws.bool(), planted);
@@ -129,8 +148,10 @@ impl Simulation {
             hand: Hand::default(),
             bucket: None,
             witness: Witness::default(),
+            evidence: Evidence::default(),
             is_healed: false,
             has_lost_disk: false,
+            faults: 0,
             crashes: 0,
             snapshots: 0,
             leased_reads: 0,
@@ -138,9 +159,12 @@ impl Simulation {
         }
     }
 
-    fn run(mut self) -> Result<Played, Failure> {
+    fn run(mut self) -> Result<Played, Violation> {
         let told = format!("{:?}", self.options);
-        self.play().map_err(|failure| failure.and(&format!("at {} ms of {told}", self.queue.now() / MILLI)))?;
+        self.play().map_err(|violation| {
+            let sentence = format!("{}\nat {} ms of {told}", violation.sentence, self.queue.now() / MILLI);
+            Violation { sentence, ..violation }
+        })?;
         let (crowd, steps) = (&self.crowd, self.trace.steps());
         let summary = format!(
             "{} nodes, {} shards: {} acknowledged, {} read by leases, {} unknown, {} crashes, {} snapshots, {} restores ({} tablets compared), {} comparisons, {steps} steps",
@@ -155,10 +179,17 @@ impl Simulation {
             self.bucket.as_ref().map_or(0, |bucket| bucket.compared),
             self.witness.compared,
         );
-        Ok(Played { trace: self.trace.hash(), history: self.crowd.history, summary })
+        let counts = Counts {
+            operations: crowd.acknowledged,
+            faults: self.faults,
+            leader_changes: self.witness.leader_changes(),
+            restores: self.bucket.as_ref().map_or(0, |bucket| bucket.restores),
+        };
+        Ok(Played { trace: self.trace.hash(), history: self.crowd.history, summary, counts })
     }
 
-    fn play(&mut self) -> Result<(), Failure> {
+    fn play(&mut self) -> Result<(), Violation> {
+        self.plant();
         self.network.heal();
         self.found();
         for node in 0..self.nodes.len() {
@@ -177,7 +208,7 @@ impl Simulation {
             self.crowd.close_with(Vec::new());
             self.lose_and_restore()?;
             self.look();
-            return self.broken.take().map_or(Ok(()), |sentence| Err(Failure::broken(sentence)));
+            return self.broken.take().map_or(Ok(()), Err);
         }
         self.heal();
         self.until(faults_end + SECOND / 2, |_| false)?;
@@ -186,28 +217,38 @@ impl Simulation {
             let calls = calls(self);
             self.crowd.close_with(calls);
             let served = self.until(faults_end + SERVING_BOUND, |simulation| simulation.crowd.is_idle())?;
-            Failure::unless(served, || format!("everything is mended, and these were never served: {}", self.crowd.unserved()))?;
+            must_live(served, || {
+                format!("everything is mended, and these were never served: {}; {}", self.crowd.unserved(), self.leading())
+            })?;
         }
-        self.crowd.judge_last_looks().map_err(Failure::broken)?;
+        self.crowd.judge_last_looks().map_err(|sentence| Check::Account.says(sentence))?;
         self.converge(faults_end)?;
         if self.options.has_bucket {
             self.lose_and_restore()?;
         }
         self.look();
-        self.broken.take().map_or(Ok(()), |sentence| Err(Failure::broken(sentence)))
+        self.broken.take().map_or(Ok(()), Err)
     }
 
-    fn converge(&mut self, since: u64) -> Result<(), Failure> {
+    /// From here on, this thread's hosts break the rule that the options name, or none.
+    fn plant(&self) {
+        let rule = self.options.planted.and_then(Planted::rule);
+        #[cfg(feature = "planted")]
+        strata_base::planted::plant(rule);
+        assert!(rule.is_none() || strata_base::planted::CAN_PLANT, "rules of the nodes are broken only with the feature `planted`");
+    }
+
+    fn converge(&mut self, since: u64) -> Result<(), Violation> {
         let converged = self.until(since + CONVERGED_BOUND, |simulation| simulation.is_converged().is_ok())?;
-        Failure::unless(converged, || format!("everything is mended, and: {:?}", self.is_converged()))?;
+        must_live(converged, || format!("everything is mended, and: {:?}", self.is_converged()))?;
         let archived = self.until(self.queue.now() + ARCHIVED_BOUND, |simulation| simulation.is_archived().is_ok())?;
-        Failure::unless(archived, || format!("everything is mended, and: {:?}: {}", self.is_archived(), self.restoring()))
+        must_live(archived, || format!("everything is mended, and: {:?}: {}", self.is_archived(), self.restoring()))
     }
 
     /// Every disk is lost, again and again, amid a restore too; what is restored must serve.
-    fn lose_and_restore(&mut self) -> Result<(), Failure> {
+    fn lose_and_restore(&mut self) -> Result<(), Violation> {
         for round in 0..3 {
-            let is_restorable = self.lose_everything().map_err(Failure::broken)?;
+            let is_restorable = self.lose_everything()?;
             if !is_restorable {
                 return Ok(());
             }
@@ -226,15 +267,13 @@ impl Simulation {
                 }
             }
             let founded = self.until(begun + RESTORED_BOUND, |simulation| simulation.hand.is_idle())?;
-            Failure::unless(founded, || format!("the restore does not end: {}", self.restoring()))?;
+            must_live(founded, || format!("the restore does not end: {}", self.restoring()))?;
             if self.draws.u8(..3) == 0 {
                 self.wake_zombie();
             }
             self.crowd.close_with(self.probes());
             let served = self.until(self.queue.now() + RESTORED_BOUND, |simulation| simulation.crowd.is_idle())?;
-            Failure::unless(served, || {
-                format!("it was restored, and these were never served: {}; {}", self.crowd.unserved(), self.restoring())
-            })?;
+            must_live(served, || format!("it was restored, and these were never served: {}; {}", self.crowd.unserved(), self.restoring()))?;
             self.converge(self.queue.now())?;
         }
         Ok(())
@@ -246,6 +285,18 @@ impl Simulation {
         format!("{:?}", reports.map(|report| (report.restore, report.archive)).collect::<Vec<_>>())
     }
 
+    /// What replicas think of leadership, for a failure's sentence.
+    fn leading(&self) -> String {
+        let reports = self.nodes.iter().filter_map(|node| node.host.as_ref()).map(|host| host.report());
+        let told = reports.flat_map(|report| report.shards).map(|replica| {
+            let members: Vec<_> = replica.members.iter().map(|member| (member.peer, member.store, member.role)).collect();
+            let (shard, peer, role, term, leader) = (replica.shard, replica.peer, replica.role, replica.term, replica.leader);
+            let (epoch, applied, last) = (replica.shard_epoch, replica.applied, replica.last_index);
+            format!("{shard}/{peer} {role:?} in {term} of {leader:?}, epoch {epoch}, at {applied} of {last}, {members:?}")
+        });
+        told.collect::<Vec<_>>().join("; ")
+    }
+
     /// A write for every shard.
     fn probes(&self) -> Vec<(String, Call)> {
         let names = || (0..).map(|nth| format!("probe:{nth}"));
@@ -254,7 +305,7 @@ impl Simulation {
     }
 
     /// Goes on until a moment, or until something holds; whether it does.
-    fn until(&mut self, deadline: u64, holds: impl Fn(&Simulation) -> bool) -> Result<bool, Failure> {
+    fn until(&mut self, deadline: u64, holds: impl Fn(&Simulation) -> bool) -> Result<bool, Violation> {
         const GLANCE: u64 = 20 * MILLI;
         let mut glance = self.queue.now();
         while self.queue.now() < deadline {
@@ -266,10 +317,10 @@ impl Simulation {
             }
             let Some(action) = self.queue.next() else { break };
             self.act(action);
-            if let Some(sentence) = self.broken.take() {
-                return Err(Failure::broken(sentence));
+            if let Some(violation) = self.broken.take() {
+                return Err(violation);
             }
-            Failure::unless(self.trace.steps() < ACTIONS_MAX, || "the simulation goes in circles".to_owned())?;
+            must_live(self.trace.steps() < ACTIONS_MAX, || "the simulation goes in circles".to_owned())?;
         }
         Ok(holds(self))
     }
@@ -284,7 +335,7 @@ impl Simulation {
             Action::WriteLog { node, life } if self.lives(node, life) => self.log_written(node),
             Action::Flush { node, life, shard, generation, applied, tablet } if self.lives(node, life) => match tablet.flush() {
                 Ok(()) => self.flushed(node, Event::Flushed { shard, generation, applied: Some(applied) }),
-                Err(error) => self.breaks(error.to_string()),
+                Err(error) => self.breaks(Check::Host.says(error.to_string())),
             },
             Action::Purge { node, life } if self.lives(node, life) => self.purged(node),
             Action::ReadCold { node, life, read } if self.lives(node, life) => self.read_cold(node, *read),
@@ -292,6 +343,7 @@ impl Simulation {
             Action::TakeSnapshot { node, life, parcel } if self.lives(node, life) => self.take_snapshot(node, parcel),
             Action::LandSnapshot { node, life, parcel } if self.lives(node, life) => self.land_snapshot(node, parcel),
             Action::Restart { node, life } if self.nodes[node].life == life && self.nodes[node].host.is_none() => self.start(node),
+            Action::Ask { node, life, call } => self.store_answers(node, life, &call),
             Action::Client { number } => self.client_steps(number),
             Action::Abandon { token } => self.abandon(token),
             Action::Hand => self.hand_steps(),
@@ -315,7 +367,11 @@ impl Simulation {
     }
 
     /// A promise was broken; the first one is reported.
-    fn breaks(&mut self, sentence: String) {
-        self.broken.get_or_insert(sentence);
+    fn breaks(&mut self, violation: Violation) {
+        self.broken.get_or_insert(violation);
     }
+}
+
+fn must_live(condition: bool, sentence: impl FnOnce() -> String) -> Result<(), Violation> {
+    if condition { Ok(()) } else { Err(Check::Liveness.says(sentence())) }
 }

@@ -24,6 +24,7 @@
 
 mod hlc;
 mod id;
+pub mod planted;
 mod range;
 
 pub use hlc::Hlc;

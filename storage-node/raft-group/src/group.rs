@@ -12,7 +12,10 @@ use raft::{
     RawNode, StateRole,
     eraftpb::{ConfChangeV2, HardState as RaftHardState, Message as RaftMessage, MessageType},
 };
-use strata_base::PeerId;
+use strata_base::{
+    PeerId,
+    planted::{Mistake, planted},
+};
 
 /// The rhythm of a group, and the seed of its election timeouts.
 #[derive(Clone, Copy, Debug)]
@@ -290,7 +293,9 @@ impl<L: LogRead> RaftGroup<L> {
             return Err(Damage::TruncatedBeyondApplied { truncated: start.truncated.0, applied: start.applied.0 });
         }
         // A flushed tablet may be ahead of an unsynced commit index.
-        let commit = start.hard_state.commit.max(start.applied.0).min(start.last.0);
+        let known =
+            if planted(Mistake::CommitBehindTablet) { start.hard_state.commit } else { start.hard_state.commit.max(start.applied.0) };
+        let commit = known.min(start.last.0);
         let mut hard_state = RaftHardState::default();
         hard_state.set_term(start.hard_state.term);
         hard_state.set_vote(start.hard_state.vote);
@@ -513,6 +518,11 @@ impl<L: LogRead> RaftGroup<L> {
         let state = self.node.apply_conf_change(&change).map_err(|error| inconsistent(&error))?;
         let configuration = Configuration::from_raft(&state);
         self.node.mut_store().configuration = configuration.clone();
+        if self.is_leader() && !configuration.is_voter(self.peer()) && !planted(Mistake::RemovedLeads) {
+            // Who led when its removal was proposed need not be who leads when it ends. raft-rs would go on, and panic at the next durable entry.
+            let term = self.term();
+            self.node.raft.become_follower(term, raft::INVALID_ID);
+        }
         Ok(configuration)
     }
 

@@ -1,7 +1,7 @@
 //! Groups of a few members, wired by hand: what each ready says is done at once unless a test holds it back.
 
 use strata_base::PeerId;
-use strata_raft_group::{Configuration, Message, NoLog, RaftGroup, Ready, Role, Settings, Start};
+use strata_raft_group::{Change, Configuration, Message, NoLog, Payload, RaftGroup, Ready, Role, Settings, Start};
 
 fn member(peer: u64, seed: u64) -> RaftGroup<NoLog> {
     let start = Start::empty(PeerId(peer), Configuration::of_voters([1, 2, 3].map(PeerId)));
@@ -15,6 +15,11 @@ fn drain(group: &mut RaftGroup<NoLog>) -> Vec<Message> {
         let ready = group.ready();
         group.persisted(ready.number);
         messages.extend(ready.messages.into_iter().chain(ready.after_persist));
+        for entry in &ready.committed {
+            if let Payload::Change { change, .. } = &entry.payload {
+                group.apply_change(change).expect("a change that was committed can be applied");
+            }
+        }
         if let Some(last) = ready.committed.last() {
             group.applied(last.index);
         }
@@ -133,6 +138,27 @@ fn who_asked_for_votes_before_it_pledged_does_not_go_on() {
     other.set_pledged(true);
     answers.iter().for_each(|message| other.receive(&message.bytes));
     assert_eq!((drain(&mut other), other.term()), (Vec::new(), term));
+}
+
+#[test]
+fn a_leader_that_is_removed_leads_no_more() {
+    let (mut leader, mut other, mut third) = (member(1, 1), member(2, 2), member(3, 3));
+    leader.campaign();
+    pass(&mut [&mut leader, &mut other, &mut third]);
+    leader.propose_change(&[Change::Remove(PeerId(1))], "context".into()).expect("a leader takes proposals");
+    // This one is on its way to the disk when the change is applied.
+    leader.propose("one".into()).expect("a leader takes proposals");
+    pass(&mut [&mut leader, &mut other, &mut third]);
+    assert_eq!(leader.configuration().voters, [2, 3].map(PeerId));
+    assert_eq!(leader.role(), Role::Follower(None));
+    assert!(leader.propose("two".into()).is_err());
+    let is_led = (0..100).any(|_| {
+        other.tick();
+        third.tick();
+        pass(&mut [&mut leader, &mut other, &mut third]);
+        other.is_leader() || third.is_leader()
+    });
+    assert!(is_led && !leader.is_leader(), "the others go on");
 }
 
 #[test]

@@ -7,7 +7,10 @@ use crate::{
     descriptor::{APPLIED_KEY, Applied, DESCRIPTOR_KEY},
 };
 use bytes::Bytes;
-use strata_base::Epoch;
+use strata_base::{
+    Epoch,
+    planted::{Mistake, planted},
+};
 use strata_engine::tablet::{TabletChange, TabletFamily};
 use strata_node_api::MemberChange;
 use strata_raft_group::{Committed, Payload};
@@ -39,16 +42,12 @@ impl<T> Host<T> {
         for (index, term) in places {
             self.resolve(replica, index, term);
         }
-        let own = replica.group.peer();
-        if replica.descriptor.as_ref().is_some_and(|descriptor| descriptor.store_of(own).is_none()) {
-            replica.is_removed = true;
-        }
     }
 
     /// An entry is applied: the commands it carries are done, those it overwrote are not.
     fn resolve(&mut self, replica: &mut Replica<T>, index: u64, term: u64) {
         let Some(pending) = replica.pending.remove(&index) else { return };
-        if pending.term != term {
+        if pending.term != term && !planted(Mistake::IndexWithoutTerm) {
             return self.refuse_pending(pending);
         }
         if replica.is_serving() {

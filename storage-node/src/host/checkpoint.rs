@@ -18,7 +18,10 @@ use super::{
 use crate::{agreement::AgreementKind, descriptor::Applied, limits};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
-use strata_base::ShardId;
+use strata_base::{
+    ShardId,
+    planted::{Mistake, planted},
+};
 use strata_engine::{
     objects::ErrorClass,
     tier::{
@@ -205,6 +208,7 @@ impl<T> Host<T> {
             Ok(made) => made,
             Err(reason) => return self.fail_checkpoint(shard, reason),
         };
+        let applied = if planted(Mistake::CheckpointIndexLate) { replica.applied } else { applied };
         let previous = last_document(replica);
         let source = source(self.stores.identity.store, replica);
         let nonce = u128::from(self.draws.u64(..)) << 64 | u128::from(self.draws.u64(..));

@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{bridge::ViewReader, descriptor::Applied, limits};
 use bytes::Bytes;
-use strata_base::{Hlc, SlotRange, StoreId};
+use strata_base::{
+    Hlc, SlotRange, StoreId,
+    planted::{Mistake, planted},
+};
 use strata_kv::{ErrorReply, Facts, Failure, Reply, View, entry::Entry};
 use strata_raft_group::Role;
 
@@ -60,12 +63,14 @@ impl<T> Host<T> {
             }
         }
         if let Lead::Elect(term) = replica.lead
-            && replica.applied.term == term
+            && (replica.applied.term == term || planted(Mistake::ServeBeforeOwnTerm))
             && !self.awaits_publication()
         {
             // Everything that an earlier leader wrote is applied now, and with it the highest HLC of the log.
             replica.lead = Lead::Serving(term);
-            replica.hlc = replica.hlc.max(replica.applied.hlc);
+            if !planted(Mistake::HlcOfOwn) {
+                replica.hlc = replica.hlc.max(replica.applied.hlc);
+            }
             self.tell_lead(replica);
             self.open_lease(replica);
         }
@@ -74,7 +79,9 @@ impl<T> Host<T> {
 
     fn lose_lead(&mut self, replica: &mut Replica<T>) {
         self.close_lease(replica);
-        replica.overlay.clear();
+        if !planted(Mistake::OverlayKept) {
+            replica.overlay.clear();
+        }
         replica.must_drain = false;
         replica.transfer = None;
         replica.last_place = None;
@@ -112,6 +119,10 @@ impl<T> Host<T> {
         } else {
             let after = replica.last_place.filter(|place| replica.pending.contains_key(&place.index));
             for (token, reply, deadline_ms) in result.idle {
+                if planted(Mistake::IdleAtOnce) {
+                    self.done(token, Outcome::Reply(reply));
+                    continue;
+                }
                 replica.readings.push(Reading::Evaluated { token, reply, after, deadline_ms });
             }
         }
@@ -123,7 +134,7 @@ impl<T> Host<T> {
     /// Whether a round may begin now.
     fn may_evaluate(&self, replica: &Replica<T>) -> bool {
         let is_held = replica.transfer.is_some() || replica.must_drain || replica.overlay.bytes() > limits::OVERLAY_BYTES_MAX;
-        replica.is_serving() && self.is_time_known && !is_held && self.wants().writes
+        replica.is_serving() && (self.is_time_known || planted(Mistake::TimeUnheard)) && !is_held && self.wants().writes
     }
 
     /// Removes keys whose time has come, as a round of its own; whether more are due than one round takes.
@@ -175,7 +186,8 @@ impl<T> Host<T> {
                 self.done(token, Outcome::Reply(Reply::Error(error)));
                 continue;
             }
-            let hlc = replica.hlc.next(now_ms);
+            let shares_hlc = planted(Mistake::OneHlcForRound) && result.needs_entry;
+            let hlc = if shares_hlc { replica.hlc } else { replica.hlc.next(now_ms) };
             let facts = facts(&applied, slots, self.draws.u64(..));
             let mut view = View::with_facts(&reader, &mut replica.overlay, hlc, facts);
             let reply = match call.try_evaluate(&mut view) {
@@ -211,8 +223,11 @@ impl<T> Host<T> {
             Ok(place) => {
                 // The entry was proposed after these commands came: its commit is a read barrier for them, too.
                 let idle = std::mem::take(&mut result.idle).into_iter().map(|(token, reply, _)| (token, reply));
-                let replies: Vec<_> = std::mem::take(&mut result.replies).into_iter().chain(idle).collect();
+                let mut replies: Vec<_> = std::mem::take(&mut result.replies).into_iter().chain(idle).collect();
                 self.rounds.gather(replies.len(), replica.group.configuration().voters.len());
+                if planted(Mistake::AnswerBeforeCommit) {
+                    replies.drain(..).for_each(|(token, reply)| self.done(token, Outcome::Reply(reply)));
+                }
                 replica.last_place = Some(place);
                 replica.proposed_hlc = replica.hlc;
                 let pending = Pending { term: place.term, round, replies, deadline_ms: result.deadline_ms };
@@ -253,6 +268,10 @@ impl<T> Host<T> {
         // A transfer or a term too new: the next turn tries again, the deadline ends it.
         let Ok(proof) = self.begin_proof(replica) else { return };
         let readings = std::mem::take(&mut replica.readings);
+        if planted(Mistake::ReadWithoutProof) {
+            let granted = Some(replica.applied.index);
+            return replica.barriers.push_back(Barrier { proof, granted, readings });
+        }
         replica.barriers.push_back(Barrier { proof, granted: None, readings });
         self.barrier_round.join(replica.shard, self.turns, self.now.monotonic_ms);
     }
@@ -326,6 +345,10 @@ impl<T> Host<T> {
             unknown.append(&mut pending.replies);
         }
         for (token, _) in unknown {
+            if planted(Mistake::DeadlineAsRefusal) {
+                self.refuse(token, NotDone::Deadline);
+                continue;
+            }
             self.done(token, Outcome::Unknown("no quorum confirmed it within 5 s"));
         }
     }

@@ -3,7 +3,10 @@
 use super::{Host, PeerMessage, replica::Replica};
 use crate::{limits, routes::Route};
 use bytes::Bytes;
-use strata_base::{Epoch, PeerId, ShardId, StoreId};
+use strata_base::{
+    Epoch, PeerId, ShardId, StoreId,
+    planted::{Mistake, planted},
+};
 use strata_engine::tier::{archive::Position, layout::LifeId};
 use strata_raft_group::{RaftGroup, Settings, Start, peek};
 
@@ -23,6 +26,7 @@ impl<T> Host<T> {
                 }
                 for route in routes {
                     self.routes_changed |= self.routes.learn(&route);
+                    self.notice_removal(&route);
                 }
             }
         }
@@ -33,13 +37,19 @@ impl<T> Host<T> {
             self.await_snapshot(shard, to);
         }
         let Some(replica) = self.replicas.get_mut(&shard) else { return };
+        if replica.group.peer() < to && peek::is_from_leader(bytes) {
+            // A store has one member of a shard, and ids rise: ours was removed, and another one put in its place.
+            replica.is_removed = true;
+        }
         if replica.group.peer() != to || replica.stopped.is_some() {
             return;
         }
         let epoch = replica.descriptor.as_ref().map(|descriptor| descriptor.epoch);
         if replica.descriptor.as_ref().is_none_or(|descriptor| descriptor.store_of(from).is_none()) {
             // A member that was added after the last entry applied here may lead already, or ask for the vote that it needs.
-            replica.correspondents.insert(from, from_store);
+            if !planted(Mistake::StrangersUnanswered) {
+                replica.correspondents.insert(from, from_store);
+            }
             if let Some(epoch) = epoch
                 && peek::is_vote_request(bytes)
             {
@@ -60,7 +70,7 @@ impl<T> Host<T> {
             return;
         }
         // What is being restored here has its files in the place where the snapshot's would go.
-        if self.is_restoring(shard) {
+        if self.is_restoring(shard) && !planted(Mistake::SnapshotAmidRestore) {
             return;
         }
         let (settings, log) = (self.raft_settings(), self.log_reader(shard));
@@ -68,10 +78,22 @@ impl<T> Host<T> {
         self.replicas.insert(shard, Box::new(Replica::new(shard, group)));
     }
 
+    /// The leader of a shard tells which stores have its members, and others go: those that applied their removal, and those that missed it and know
+    /// nobody any more who is left. Not before: until a later leader is there its election may need the vote of a member that leaves, since the
+    /// end of a joint change may be known to that one alone.
+    fn notice_removal(&mut self, route: &Route) {
+        let own = self.stores.identity.store;
+        let Some(replica) = self.replicas.get_mut(&route.shard) else { return };
+        let is_news = replica.descriptor.as_ref().is_some_and(|descriptor| descriptor.epoch <= route.epoch);
+        if is_news && !route.stores.contains(&own) {
+            replica.is_removed = !planted(Mistake::RemovedStays);
+        }
+    }
+
     fn on_gone(&mut self, shard: ShardId, peer: PeerId, epoch: Epoch) {
         let Some(replica) = self.replicas.get_mut(&shard) else { return };
         if replica.group.peer() == peer && replica.descriptor.as_ref().is_some_and(|descriptor| descriptor.epoch < epoch) {
-            replica.is_removed = true;
+            replica.is_removed = !planted(Mistake::RemovedStays);
             self.touch(shard);
         }
     }

@@ -27,7 +27,10 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering, fence},
 };
-use strata_base::{Hlc, ShardId, SlotRange};
+use strata_base::{
+    Hlc, ShardId, SlotRange,
+    planted::{Mistake, planted},
+};
 use strata_engine::tablet::Tablet;
 use strata_kv::{
     Facts, ReadError, Reply,
@@ -202,12 +205,12 @@ impl<T> Replica<T> {
 
     pub(super) fn pledge_until(&mut self, until_ms: u64) {
         self.pledged_until_ms = self.pledged_until_ms.max(until_ms);
-        self.group.set_pledged(true);
+        self.group.set_pledged(!planted(Mistake::PledgeIgnored));
     }
 
     /// By the tick: a pledge ends.
     pub(super) fn watch_pledge(&mut self, now_ms: u64) {
-        self.group.set_pledged(now_ms < self.pledged_until_ms);
+        self.group.set_pledged(now_ms < self.pledged_until_ms && !planted(Mistake::PledgeIgnored));
     }
 }
 

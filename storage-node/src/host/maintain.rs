@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{descriptor::ReplicaRecord, limits};
 use std::sync::Arc;
-use strata_base::{PeerId, ShardId};
+use strata_base::{
+    PeerId, ShardId,
+    planted::{Mistake, planted},
+};
 use strata_engine::log::{LogState, ReplicaBatch};
 
 impl<T> Host<T> {
@@ -103,7 +106,9 @@ impl<T> Host<T> {
             transfer.is_begun = true;
             let to = transfer.to;
             // Its successor is bound by no pledge.
-            self.close_lease(replica);
+            if !planted(Mistake::LeaseInTransfer) {
+                self.close_lease(replica);
+            }
             // A refusal means that leadership is lost already; the next look notices.
             let _ = replica.group.transfer_leader(to);
             self.touch(replica.shard);
@@ -145,6 +150,7 @@ impl<T> Host<T> {
         if replica.generation == generation {
             replica.is_flushing = false;
             match applied {
+                Some(_) if planted(Mistake::FlushCountsLater) => replica.flushed = replica.applied.index,
                 Some(applied) => replica.flushed = replica.flushed.max(applied),
                 None => self.stop(&mut replica, "its tablet could not be flushed".to_owned()),
             }
@@ -172,7 +178,9 @@ impl<T> Host<T> {
             let slowest = replica.group.progress().iter().filter(|member| member.is_active).map(|member| member.matched).min();
             cut_to = cut_to.min(replica.applied.index.saturating_sub(limits::LOG_ENTRIES_KEPT)).min(slowest.unwrap_or(u64::MAX));
         }
-        cut_to = cut_to.min(self.archive_bound(replica));
+        if !planted(Mistake::CutBeforeArchive) {
+            cut_to = cut_to.min(self.archive_bound(replica));
+        }
         if replica.tablet.is_none() || cut_to <= replica.group.truncated().0 {
             return;
         }
@@ -200,7 +208,8 @@ impl<T> Host<T> {
         let write = self.next_write();
         // A member with a new id may be installed here before the old files are gone: its generations are later ones.
         self.generations_gone.insert(shard, replica.generation);
-        self.after_write.push((write, Effect::RetainTablet { shard, keep: Some(replica.generation + 1) }));
+        let keep = (!planted(Mistake::RemovalWithoutBound)).then_some(replica.generation + 1);
+        self.after_write.push((write, Effect::RetainTablet { shard, keep }));
         self.write_log();
     }
 }

@@ -12,7 +12,10 @@ use crate::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use strata_base::{Epoch, Hlc, PeerId, ShardId, SlotRange, TableId};
+use strata_base::{
+    Epoch, Hlc, PeerId, ShardId, SlotRange, StoreId, TableId,
+    planted::{Mistake, planted},
+};
 use strata_engine::{
     EngineError,
     identity::Membership,
@@ -145,7 +148,7 @@ impl<T> Host<T> {
             return refused(RefusalClass::Conflict, format!("the replica of shard {shard} was removed from this store for ever"));
         }
         let descriptor = Descriptor::create(shard, table, slots, members);
-        if let Some(existing) = self.replicas.get(&shard) {
+        if let Some(existing) = self.replicas.get(&shard).filter(|_| !planted(Mistake::CreatedTwice)) {
             return match &existing.descriptor {
                 Some(known) if known.slots == slots && known.table == table && existing.group.peer() == member.peer => Answer::Done,
                 Some(_) => refused(RefusalClass::Conflict, format!("shard {shard} exists here with another membership or range")),
@@ -227,13 +230,17 @@ impl<T> Host<T> {
         let (true, Some(descriptor)) = (replica.is_serving(), &replica.descriptor) else {
             return refused(RefusalClass::NotLeader, format!("this node does not lead shard {shard}"));
         };
-        if descriptor.epoch != shard_epoch {
+        if descriptor.epoch != shard_epoch && !planted(Mistake::OrderWithoutEpoch) {
             let message = format!("shard {shard} is at epoch {}, the order was made for {shard_epoch}: plan again", descriptor.epoch);
             return refused(RefusalClass::Conflict, message);
         }
         let own = replica.group.peer();
         if changes.iter().any(|change| matches!(change, MemberChange::Remove { peer } if *peer == own)) {
             return refused(RefusalClass::Conflict, format!("peer {own} leads shard {shard}: transfer its leadership first"));
+        }
+        if let Some((store, known)) = second_on_store(descriptor, changes) {
+            let message = format!("store {store} has member {known} of shard {shard} already: remove that first, or choose another store");
+            return refused(RefusalClass::Conflict, message);
         }
         let raft_changes: Vec<Change> = changes
             .iter()
@@ -251,6 +258,16 @@ impl<T> Host<T> {
         self.touch(shard);
         answer
     }
+}
+
+/// A store that would get a second member, and its present one.
+fn second_on_store(descriptor: &Descriptor, changes: &[MemberChange]) -> Option<(StoreId, PeerId)> {
+    let removed = |peer: PeerId| changes.contains(&MemberChange::Remove { peer });
+    changes.iter().find_map(|change| {
+        let MemberChange::Put { member } = change else { return None };
+        let other = descriptor.stores.iter().find(|(peer, store)| *store == member.store && *peer != member.peer && !removed(*peer));
+        other.map(|(peer, store)| (*store, *peer))
+    })
 }
 
 fn no_such_shard(shard: ShardId) -> Answer {

@@ -8,7 +8,10 @@ use super::{
 use crate::bridge::to_stored;
 use bytes::Bytes;
 use std::sync::Arc;
-use strata_base::StoreId;
+use strata_base::{
+    StoreId,
+    planted::{Mistake, planted},
+};
 use strata_engine::log::{LogState, ReplicaBatch};
 use strata_raft_group::{Message, Ready};
 
@@ -30,7 +33,7 @@ impl<T> Host<T> {
         }
     }
 
-    fn take_append(&mut self, replica: &mut Replica<T>, ready: Ready) {
+    fn take_append(&mut self, replica: &mut Replica<T>, mut ready: Ready) {
         let has_install = self.batch.replicas.last().is_some_and(|batch| batch.shard == replica.shard && batch.cut_before.is_some());
         if ready.append.is_empty() && !has_install {
             // A commit index alone is never worth an append: after a crash it is at least what the tablet has applied.
@@ -41,7 +44,8 @@ impl<T> Host<T> {
         }
         let mut batch = ReplicaBatch { shard: replica.shard, ..ReplicaBatch::default() };
         batch.entries = ready.append.entries.into_iter().map(to_stored).collect();
-        if let Some(hard_state) = ready.append.hard_state.or(replica.lazy_hard_state.take()) {
+        let hard_state = ready.append.hard_state.or(replica.lazy_hard_state.take());
+        if let Some(hard_state) = hard_state.filter(|_| !planted(Mistake::HardStateForgotten)) {
             batch.states.push((LogState::HardState, hard_state.encode()));
         }
         replica.lazy_hard_state = None;
@@ -49,8 +53,11 @@ impl<T> Host<T> {
             replica.is_recorded = true;
             batch.states.push((LogState::Replica, replica.record().encode()));
         }
-        self.append(batch, ready.append.must_sync || has_install);
+        self.append(batch, (ready.append.must_sync && !planted(Mistake::AppendUnsynced)) || has_install);
         let write = Some(self.next_write());
+        if planted(Mistake::SendBeforeSync) {
+            self.send_messages(replica, std::mem::take(&mut ready.after_persist));
+        }
         replica.in_flight.push_back(InFlight { ready: ready.number, write, messages: ready.after_persist });
     }
 

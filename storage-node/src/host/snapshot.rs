@@ -7,7 +7,10 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, sync::Arc};
-use strata_base::{PeerId, ShardId};
+use strata_base::{
+    PeerId, ShardId,
+    planted::{Mistake, planted},
+};
 use strata_engine::{
     log::{LogState, ReplicaBatch},
     tablet::{Tablet, TabletFamily},
@@ -55,7 +58,7 @@ impl<T> Host<T> {
         assert_eq!((applied.index, applied.term), (install.index, install.term), "the snapshot's tablet holds what Raft was told");
         replica.tablet = Some(tablet);
         replica.generation = generation;
-        replica.applied = applied;
+        replica.applied = if planted(Mistake::SnapshotWithoutHlc) { Applied { hlc: replica.applied.hlc, ..applied } } else { applied };
         replica.flushed = applied.index;
         replica.is_flushing = false;
         replica.unflushed_bytes = 0;

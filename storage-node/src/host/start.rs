@@ -6,7 +6,10 @@ use super::{
     snapshot::{State, read_state},
 };
 use crate::descriptor::ReplicaRecord;
-use strata_base::{PeerId, ShardId};
+use strata_base::{
+    PeerId, ShardId,
+    planted::{Mistake, planted},
+};
 use strata_engine::{EngineError, log::LogState, tier::archive::Position};
 use strata_raft_group::{Configuration, HardState, RaftGroup, Start};
 
@@ -23,11 +26,15 @@ impl<T> Host<T> {
                 }
                 ReplicaRecord::Here { peer, generation, truncated_index, truncated_term, archived_index, archived_hlc } => {
                     self.stores.tablets.retain(shard, (generation > 0).then_some(generation))?;
-                    self.stores.tablets.forget_after(shard, generation)?;
+                    if !planted(Mistake::UnrecordedTablet) {
+                        self.stores.tablets.forget_after(shard, generation)?;
+                    }
                     let mut replica = self.open_replica(shard, peer, generation, (truncated_index, truncated_term))?;
                     replica.archived = Position { index: archived_index, hlc: archived_hlc };
                     // What it pledged before it stopped is forgotten.
-                    replica.pledge_until(self.now.monotonic_ms + self.settings.pledge_millis);
+                    if !planted(Mistake::PledgeForgotten) {
+                        replica.pledge_until(self.now.monotonic_ms + self.settings.pledge_millis);
+                    }
                     self.learn_own_route(&mut replica);
                     self.replicas.insert(shard, Box::new(replica));
                 }

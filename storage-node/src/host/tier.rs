@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{agreement::LogEntry, limits};
 use std::collections::BTreeMap;
-use strata_base::{Hlc, ShardId, TableId};
+use strata_base::{
+    Hlc, ShardId, TableId,
+    planted::{Mistake, planted},
+};
 use strata_engine::objects::ErrorClass;
 use strata_engine::tier::{
     Answered, Call, CallId, Entry, Place,
@@ -357,7 +360,8 @@ impl<T> Host<T> {
         if let Ok(proof) = self.begin_proof(&replica) {
             replica.hlc = replica.hlc.max(Hlc::from_millis(now_ms));
             let after = replica.last_place.map_or(0, |place| place.index);
-            replica.closing = Some(Closing { proof, hlc: replica.hlc, after, until_tick, is_confirmed: false });
+            let is_confirmed = planted(Mistake::PromiseWithoutProof);
+            replica.closing = Some(Closing { proof, hlc: replica.hlc, after, until_tick, is_confirmed });
         }
         self.replicas.insert(shard, replica);
         self.touch(shard);
@@ -494,7 +498,9 @@ fn lead_of<T>(replica: &Replica<T>) -> ArchiveEvent {
     let committed = replica.applied.index;
     // Nobody counts the bytes of old entries: a round is about this long.
     let bytes = committed.saturating_sub(replica.archived.index) * limits::ENTRY_BYTES_GUESS;
-    ArchiveEvent::Lead { shard: replica.shard, fork_epoch: 0, archived: replica.archived, committed, bytes }
+    let assumed = Position { index: committed, hlc: replica.applied.hlc };
+    let archived = if planted(Mistake::ArchivedAssumed) { assumed } else { replica.archived };
+    ArchiveEvent::Lead { shard: replica.shard, fork_epoch: 0, archived, committed, bytes }
 }
 
 /// A committed entry as the archive sees it; `hlc` is that of the entry before.

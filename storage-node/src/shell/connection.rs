@@ -8,10 +8,10 @@ use super::{
 use crate::{
     host::{Command, Grant, Leased, ReplyRoom},
     limits,
+    pipeline::PipelineOrder,
 };
 use bytes::{Buf, BytesMut};
 use std::{io, sync::Arc, time::Duration};
-use strata_base::ShardId;
 use strata_kv::{
     Reply,
     command::{self, Call, Run},
@@ -42,10 +42,7 @@ struct Pipeline {
     waiting: Vec<Waiting>,
     /// Commands that the host does not have yet: one wake for all of them. They reach it before anything is waited for.
     begun: Vec<Command<Token>>,
-    /// Shards that have an unanswered command of this connection: one that is answered at once would pass it.
-    unanswered: Vec<ShardId>,
-    /// Those of them that have one in their queue: a read must not pass it.
-    queued: Vec<ShardId>,
+    order: PipelineOrder,
     /// What the replies to what was begun may take.
     room: ReplyRoom,
 }
@@ -161,20 +158,14 @@ impl Connection {
         if pipeline.room.is_spent() {
             return Leased::Host;
         }
-        self.router.read_at_once(call, |shard| !pipeline.unanswered.contains(&shard))
+        self.router.read_at_once(call, |shard| pipeline.order.may_answer_at_once(shard))
     }
 
     fn begin(&self, call: &Call, grant: Option<Box<Grant>>, pipeline: &mut Pipeline) -> Option<Begun> {
-        let Pipeline { begun: earlier, unanswered, queued, room, .. } = pipeline;
-        let begun = self.router.begin((call, grant), earlier, room, |shard| !call.spec.is_write() && !queued.contains(&shard))?;
-        if !unanswered.contains(&begun.shard()) {
-            unanswered.push(begun.shard());
-        }
-        if call.spec.is_write() && !queued.contains(&begun.shard()) {
-            queued.push(begun.shard());
-            // A read that this write follows must not be passed by it: both go through the queue.
-            earlier.iter_mut().filter(|command| command.shard == begun.shard()).for_each(|command| command.is_beside_queue = false);
-        }
+        let Pipeline { begun: earlier, order, room, .. } = pipeline;
+        let is_write = call.spec.is_write();
+        let begun = self.router.begin((call, grant), earlier, room, |shard| order.is_beside_queue(shard, is_write))?;
+        order.begin(begun.shard(), is_write, earlier);
         Some(begun)
     }
 
@@ -183,9 +174,8 @@ impl Connection {
     async fn answer(&mut self, pipeline: &mut Pipeline, output: &mut BytesMut) -> io::Result<()> {
         self.router.submit(&mut pipeline.begun);
         pipeline.room = ReplyRoom::default();
-        let has_writes = !pipeline.queued.is_empty();
-        pipeline.queued.clear();
-        pipeline.unanswered.clear();
+        let has_writes = pipeline.order.has_writes();
+        pipeline.order.clear();
         for waiting in pipeline.waiting.drain(..) {
             let reply = match waiting {
                 Waiting::Known(reply) => Some(reply),

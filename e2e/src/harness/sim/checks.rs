@@ -1,13 +1,13 @@
 //! What must hold at every moment, and what must hold once everything is mended.
 
 use super::{
-    Simulation,
+    Check, Simulation, Violation,
     node::{EPOCH_MILLIS, Node},
     options::Planted,
     queue::{Action, MILLI, SECOND},
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     ops::ControlFlow,
 };
@@ -18,7 +18,7 @@ use strata_engine::{
 };
 use strata_kv::command;
 use strata_node::host::Leased;
-use strata_node_api::{ProblemClass, ShardReport, ShardRole};
+use strata_node_api::{MemberRole, ProblemClass, ShardReport, ShardRole};
 
 /// How far the cluster's time may be ahead of the true one, in milliseconds: what a clock may be off, and the counter of a burst of writes.
 const AHEAD_MILLIS_MAX: u64 = 550;
@@ -59,9 +59,17 @@ pub(super) fn shown(tablet: &dyn Tablet) -> Result<Shown, strata_engine::EngineE
 pub(super) struct Witness {
     seen: BTreeMap<(ShardId, u64), (usize, Content)>,
     pub(super) compared: u64,
+    /// Every leader that served, by shard and term.
+    leaders: BTreeSet<(ShardId, u64)>,
 }
 
 impl Witness {
+    /// How many leaders came after the first of their shard.
+    pub(super) fn leader_changes(&self) -> u64 {
+        let shards: BTreeSet<ShardId> = self.leaders.iter().map(|(shard, _)| *shard).collect();
+        (self.leaders.len() - shards.len()) as u64
+    }
+
     /// What a replica of a shard held at an entry, if one was looked at then.
     pub(super) fn shown_at(&self, shard: ShardId, index: u64) -> Option<Shown> {
         self.seen.get(&(shard, index)).map(|(_, content)| Shown { hash: content.hash, records: content.records })
@@ -95,13 +103,16 @@ impl Simulation {
             let report = host.report();
             let stopped = report.problems.iter().find(|problem| problem.class == ProblemClass::ReplicaStopped);
             if let Some(problem) = stopped {
-                return self.breaks(format!("node {node}: {}", problem.message));
+                return self.breaks(Check::Host.says(format!("node {node}: {}", problem.message)));
             }
             for replica in report.shards {
-                if let Err(sentence) = self.look_at_replica(node, &replica) {
-                    return self.breaks(sentence);
+                if let Err(violation) = self.look_at_replica(node, &replica).and_then(|()| self.look_at_log(node, &replica)) {
+                    return self.breaks(violation);
                 }
             }
+        }
+        if let Err(violation) = self.look_at_cuts().and_then(|()| self.look_at_references()) {
+            return self.breaks(violation);
         }
         self.look_at_patience();
     }
@@ -137,7 +148,8 @@ impl Simulation {
         };
         let (own, last) = (led(&self.nodes[node]), self.nodes.iter().filter_map(led).max());
         if own < last {
-            self.breaks(format!("node {node} read shard {shard} by its lease of term {own:?}, and term {last:?} had a leader"));
+            let sentence = format!("node {node} read shard {shard} by its lease of term {own:?}, and term {last:?} had a leader");
+            self.breaks(Check::Lease.says(sentence));
         }
     }
 
@@ -150,30 +162,36 @@ impl Simulation {
         {
             let stray = TabletChange::Put(TabletFamily::Data, "stray".into(), "stray".into());
             if let Err(error) = tablet.write(vec![stray]) {
-                self.breaks(error.to_string());
+                self.breaks(Check::Host.says(error.to_string()));
             }
         }
     }
 
-    fn look_at_replica(&mut self, node: usize, replica: &ShardReport) -> Result<(), String> {
+    fn look_at_replica(&mut self, node: usize, replica: &ShardReport) -> Result<(), Violation> {
         let shard = replica.shard;
         if replica.members.is_empty() {
             return Ok(());
         }
-        let tablet = self.nodes[node].disk.tablets.newest(shard).ok_or_else(|| format!("node {node} lost its tablet of shard {shard}"))?;
+        if replica.role == ShardRole::Leader {
+            self.witness.leaders.insert((shard, replica.term));
+        }
+        let tablet = self.nodes[node].disk.tablets.newest(shard);
+        let tablet = tablet.ok_or_else(|| Check::Replicas.says(format!("node {node} lost its tablet of shard {shard}")))?;
         let content = content(&tablet, replica);
         let ahead = replica.hlc.millis().saturating_sub(EPOCH_MILLIS + self.queue.now() / MILLI);
         if self.options.time_is_sound && ahead > AHEAD_MILLIS_MAX {
-            return Err(format!("shard {shard} on node {node} lives {ahead} ms ahead of the true time"));
+            return Err(Check::Clock.says(format!("shard {shard} on node {node} lives {ahead} ms ahead of the true time")));
         }
         let metas = tablet.records(TabletFamily::Meta).len() as u64;
         if metas != replica.keys {
-            return Err(format!("shard {shard} on node {node} holds {metas} keys and counts {}", replica.keys));
+            let counted = replica.keys;
+            return Err(Check::Replicas.says(format!("shard {shard} on node {node} holds {metas} keys and counts {counted}")));
         }
         match self.witness.seen.insert((shard, replica.applied), (node, content)) {
             Some((other, before)) if before != content => {
                 let index = replica.applied;
-                Err(format!("at entry {index} of shard {shard} node {other} held {before:?}, and node {node} holds {content:?}"))
+                let sentence = format!("at entry {index} of shard {shard} node {other} held {before:?}, and node {node} holds {content:?}");
+                Err(Check::Replicas.says(sentence))
             }
             before => {
                 self.witness.compared += u64::from(before.is_some_and(|(other, _)| other != node));
@@ -192,13 +210,22 @@ impl Simulation {
             if leader.is_joint || leader.applied != leader.last_index {
                 return Err(format!("the leader of shard {shard} has something under way: {leader:?}"));
             }
+            let voters = leader.members.iter().filter(|member| member.role == MemberRole::Voter).count();
+            if voters != self.options.replicas {
+                return Err(format!("shard {shard} has {voters} voters: {:?}", leader.members));
+            }
             for node in &self.nodes {
                 let host = node.host.as_ref().ok_or("a node is down")?;
                 let replica = host.report().shards.into_iter().find(|replica| replica.shard == *shard);
                 let is_member = leader.members.iter().any(|member| member.store == node.store());
                 match replica {
                     None if is_member => return Err(format!("store {} has no replica of shard {shard}", node.store())),
-                    Some(_) if !is_member => return Err(format!("store {} keeps a replica of shard {shard}", node.store())),
+                    Some(replica) if !is_member => {
+                        return Err(format!(
+                            "store {} keeps a replica of shard {shard}: {replica:?}; its leader: {leader:?}",
+                            node.store()
+                        ));
+                    }
                     Some(replica) if replica.applied != leader.applied => {
                         return Err(format!("store {} is at {replica:?}, its leader at {leader:?}", node.store()));
                     }

@@ -1,7 +1,8 @@
-//! Clients: one command at a time each, on whatever node they believe in, and the account of what they were told.
+//! Clients: one command or one short pipeline at a time each, on whatever node they believe in.
 
 use super::{
-    Simulation,
+    Check, Simulation,
+    account::{Account, Expected},
     node::EPOCH_MILLIS,
     options::Planted,
     queue::{Action, MILLI, SECOND, Token},
@@ -9,11 +10,12 @@ use super::{
 use crate::history::{Call, Fate, History, Operation};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use strata_base::{Hlc, ShardId};
 use strata_kv::{Overlay, Reply, View, command, slot::slot_of};
 use strata_node::bridge::TabletReader;
 use strata_node::host::{ColdRead, Command, Event, Leased, NotDone, Outcome, ReplyRoom};
+use strata_node::pipeline::PipelineOrder;
 
 /// Commands twice are told apart from their originals by this bit; nobody waits for their outcome.
 const GHOST: Token = 1 << 63;
@@ -33,28 +35,17 @@ pub(super) struct Pending {
     pub(super) node: usize,
     key: String,
     call: Call,
+    expected: Expected,
     since: u64,
 }
 
 #[derive(Default)]
 struct Client {
     target: usize,
-    again: Option<(String, Call)>,
-    is_busy: bool,
-}
-
-/// What was acknowledged of one counter.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
-    acknowledged: i64,
-    unknown: i64,
-}
-
-/// What was written to a key that one client writes.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Own {
-    acknowledged: Option<String>,
-    perhaps: BTreeSet<String>,
+    /// What had no effect, and is given again, one by one.
+    again: VecDeque<(String, Call)>,
+    /// Commands that it waits for.
+    waiting: usize,
 }
 
 /// All clients, and their account.
@@ -68,8 +59,7 @@ pub(super) struct Crowd {
     page: u32,
     page_commands: u32,
     page_unknown: u32,
-    tallies: BTreeMap<String, Tally>,
-    owns: BTreeMap<String, Own>,
+    account: Account,
     /// Once it is there, what is left to do; nothing else is begun.
     closing: Option<VecDeque<(String, Call)>>,
     pub(super) acknowledged: u64,
@@ -83,7 +73,7 @@ impl Crowd {
 
     /// Whether nobody waits and nothing is left to do.
     pub(super) fn is_idle(&self) -> bool {
-        let is_done = self.clients.iter().all(|client| !client.is_busy && client.again.is_none());
+        let is_done = self.clients.iter().all(|client| client.waiting == 0 && client.again.is_empty());
         is_done && self.pending.is_empty() && self.closing.as_ref().is_some_and(VecDeque::is_empty)
     }
 
@@ -92,17 +82,23 @@ impl Crowd {
         self.closing = Some(calls.into());
     }
 
+    /// Every disk is lost: what was acknowledged is another incarnation's.
+    pub(super) fn forget(&mut self) {
+        self.account = Account::default();
+        self.clients.iter_mut().for_each(|client| client.again.clear());
+    }
+
     /// What is left to do, for a failure's sentence.
     pub(super) fn unserved(&self) -> String {
         let waiting = self.pending.values().map(|pending| (&pending.key, pending.call.name));
-        let again = self.clients.iter().filter_map(|client| client.again.as_ref()).map(|(key, call)| (key, call.name));
+        let again = self.clients.iter().flat_map(|client| &client.again).map(|(key, call)| (key, call.name));
         let left = self.closing.iter().flatten().map(|(key, call)| (key, call.name));
         format!("{:?}", waiting.chain(again).chain(left).take(8).collect::<Vec<_>>())
     }
 
     /// Reads of everything that was promised.
     pub(super) fn last_looks(&self) -> Vec<(String, Call)> {
-        self.tallies.keys().chain(self.owns.keys()).map(|key| (key.clone(), Call::plain("get"))).collect()
+        self.account.keys().map(|key| (key.clone(), Call::plain("get"))).collect()
     }
 
     /// Holds the last reply for each key to what was promised.
@@ -113,23 +109,21 @@ impl Crowd {
                 last.insert(&operation.key, value);
             }
         }
-        for (key, tally) in &self.tallies {
-            let seen = last.get(key.as_str()).and_then(|value| value.as_str()).map_or(Ok(0), str::parse::<i64>);
-            let seen = seen.map_err(|error| format!("{key} is no number: {error}"))?;
-            if seen < tally.acknowledged || seen > tally.acknowledged + tally.unknown {
-                return Err(format!("{key} is {seen}, and should be at least {}, plus up to {}", tally.acknowledged, tally.unknown));
-            }
-        }
-        for (key, own) in &self.owns {
-            let seen = last.get(key.as_str()).and_then(|value| value.as_str()).map(str::to_owned);
-            if seen != own.acknowledged && seen.as_ref().is_none_or(|seen| !own.perhaps.contains(seen)) {
-                return Err(format!("{key} is {seen:?}, its last acknowledged write is {:?}", own.acknowledged));
-            }
-        }
-        Ok(())
+        self.account.judge_last_looks(&last)
     }
 
-    fn choose(&mut self, number: usize, draws: &mut fastrand::Rng, may_expire: bool) -> (String, Call) {
+    /// What a client asks that only reads.
+    fn choose_read(&self, draws: &mut fastrand::Rng) -> (String, Call) {
+        let page = self.page;
+        match draws.u8(..3) {
+            0 => (format!("counter:{}", draws.u8(..3)), Call::plain("get")),
+            1 => (format!("text:{page}:{}", draws.u8(..5)), Call::plain("get")),
+            _ => (format!("hash:{page}:{}", draws.u8(..4)), Call::plain("hgetall")),
+        }
+    }
+
+    /// The next commands of a client: one, or some that go to one node together.
+    fn choose(&mut self, number: usize, draws: &mut fastrand::Rng, may_expire: bool) -> Vec<(String, Call)> {
         self.page_commands += 1;
         if self.page_commands >= COMMANDS_PER_PAGE || self.page_unknown >= UNKNOWN_PER_PAGE {
             (self.page, self.page_commands, self.page_unknown) = (self.page + 1, 0, 0);
@@ -137,21 +131,20 @@ impl Crowd {
         self.unique += 1;
         let (unique, page, dice) = (format!("v{}", self.unique), self.page, draws.u32(..100));
         match draws.u32(..100) {
-            0..20 => (format!("counter:{}", draws.u8(..3)), Call::plain(if dice < 85 { "incr" } else { "get" })),
+            0..20 => vec![(format!("counter:{}", draws.u8(..3)), Call::plain(if dice < 85 { "incr" } else { "get" }))],
             20..35 => {
                 let key = format!("own:{number}:{}", draws.u8(..3));
-                if dice < 70 { (key, Call::with("set", unique)) } else { (key, Call::plain("get")) }
+                own_calls(dice).into_iter().map(|name| (key.clone(), own_call(name, &unique))).collect()
             }
-            35..75 => (format!("text:{page}:{}", draws.u8(..5)), text_call(dice, unique, may_expire)),
+            35..75 => vec![(format!("text:{page}:{}", draws.u8(..5)), text_call(dice, unique, may_expire))],
             _ => {
                 let field = format!("f{}", draws.u8(..3));
-                (format!("hash:{page}:{}", draws.u8(..4)), hash_call(dice, field, unique))
+                vec![(format!("hash:{page}:{}", draws.u8(..4)), hash_call(dice, field, unique))]
             }
         }
     }
 
-    fn record(&mut self, pending: &Pending, now: u64, fate: Fate) {
-        let name = pending.call.name;
+    fn record(&mut self, pending: &Pending, now: u64, fate: Fate) -> Result<(), String> {
         match &fate {
             Fate::Ok(_) => self.acknowledged += 1,
             Fate::Unknown => {
@@ -160,19 +153,7 @@ impl Crowd {
             }
             Fate::Failed => {}
         }
-        if name == "incr" {
-            let tally = self.tallies.entry(pending.key.clone()).or_default();
-            tally.acknowledged += i64::from(matches!(fate, Fate::Ok(_)));
-            tally.unknown += i64::from(fate == Fate::Unknown);
-        }
-        if pending.key.starts_with("own:") && name == "set" {
-            let own = self.owns.entry(pending.key.clone()).or_default();
-            match &fate {
-                Fate::Ok(_) => own.acknowledged = pending.call.arguments.first().cloned(),
-                Fate::Unknown => own.perhaps.extend(pending.call.arguments.first().cloned()),
-                Fate::Failed => {}
-            }
-        }
+        let judged = self.account.settle(&pending.key, &pending.call, &pending.expected, &fate);
         let nanos = |micros: u64| (EPOCH_MILLIS * MILLI + micros) * 1_000;
         self.history.record(Operation {
             client: pending.client as u32,
@@ -182,7 +163,22 @@ impl Crowd {
             end_nanos: nanos(now),
             fate,
         });
+        judged
     }
+}
+
+/// What a client does with a key of its own, in one pipeline.
+fn own_calls(dice: u32) -> Vec<&'static str> {
+    match dice {
+        0..50 => vec!["set"],
+        50..65 => vec!["set", "get"],
+        65..80 => vec!["get", "set"],
+        _ => vec!["get"],
+    }
+}
+
+fn own_call(name: &'static str, unique: &str) -> Call {
+    if name == "set" { Call::with("set", unique) } else { Call::plain("get") }
 }
 
 fn text_call(dice: u32, unique: String, may_expire: bool) -> Call {
@@ -222,44 +218,63 @@ impl Simulation {
     pub(super) fn client_steps(&mut self, number: usize) {
         let crowd = &mut self.crowd;
         let client = &mut crowd.clients[number];
-        if client.is_busy {
+        if client.waiting > 0 {
             return;
         }
-        let next = match (client.again.take(), &mut crowd.closing) {
-            (Some(again), _) => Some(again),
-            (None, Some(closing)) => closing.pop_front(),
-            (None, None) => Some(crowd.choose(number, &mut self.draws, self.options.time_is_sound)),
+        let next = match (client.again.pop_front(), &mut crowd.closing) {
+            (Some(again), _) => vec![again],
+            (None, Some(closing)) => closing.pop_front().into_iter().collect(),
+            (None, None) if number == 0 && self.options.has_reader => {
+                if self.draws.u8(..3) == 0 {
+                    client.target = self.draws.usize(..self.nodes.len());
+                }
+                vec![crowd.choose_read(&mut self.draws)]
+            }
+            (None, None) => crowd.choose(number, &mut self.draws, self.options.time_is_sound),
         };
-        let Some((key, call)) = next else { return self.queue.after(10 * MILLI, Action::Client { number }) };
+        if next.is_empty() {
+            return self.queue.after(10 * MILLI, Action::Client { number });
+        }
         let target = self.crowd.clients[number].target;
         if self.nodes[target].host.is_none() {
             // Nobody takes the connection: nothing happened.
             let client = &mut self.crowd.clients[number];
-            client.again = Some((key, call));
+            client.again.extend(next);
             client.target = self.draws.usize(..self.nodes.len());
             let pause = self.draws.u64(5 * MILLI..50 * MILLI);
             return self.queue.after(pause, Action::Client { number });
         }
-        self.give(number, target, key, call);
+        self.give(number, target, &next);
     }
 
-    fn give(&mut self, number: usize, node: usize, key: String, call: Call) {
-        self.crowd.next_token += 1;
-        let token = self.crowd.next_token;
-        self.crowd.clients[number].is_busy = true;
-        self.send_command(node, token, &key, &call);
-        if self.options.planted == Some(Planted::CommandsTwice) && self.draws.u8(..20) == 0 {
-            self.send_command(node, token | GHOST, &key, &call);
-        }
-        if self.options.abandons && self.draws.u8(..100) == 0 {
-            let patience = self.draws.u64(..500 * MILLI);
-            self.queue.after(patience, Action::Abandon { token });
-        }
+    /// Gives a pipeline to a node.
+    fn give(&mut self, number: usize, node: usize, calls: &[(String, Call)]) {
         let since = self.queue.now();
-        let stale = if self.options.planted == Some(Planted::StaleReads) { self.read_stale(node, &key, &call) } else { None };
-        self.crowd.pending.insert(token, Pending { client: number, node, key, call, since });
-        if let Some(reply) = stale {
-            self.command_done(token, &Outcome::Reply(reply));
+        let mut tokens = Vec::new();
+        for (nth, (key, call)) in calls.iter().enumerate() {
+            self.crowd.next_token += 1;
+            let expected = self.crowd.account.expect(key, call, &calls[..nth]);
+            let pending = Pending { client: number, node, key: key.clone(), call: call.clone(), expected, since };
+            self.crowd.pending.insert(self.crowd.next_token, pending);
+            tokens.push(self.crowd.next_token);
+        }
+        self.crowd.clients[number].waiting = calls.len();
+        self.send_commands(node, &tokens, calls);
+        if self.options.planted == Some(Planted::CommandsTwice) && self.draws.u8(..20) == 0 {
+            let ghosts: Vec<Token> = tokens.iter().map(|token| token | GHOST).collect();
+            self.send_commands(node, &ghosts, calls);
+        }
+        if self.options.abandons {
+            let is_hasty = self.draws.u8(..100) == 0;
+            let patience = if is_hasty { self.draws.u64(..500 * MILLI) } else { self.draws.u64(100 * MILLI..1_500 * MILLI) };
+            tokens.iter().for_each(|token| self.queue.after(patience, Action::Abandon { token: *token }));
+        }
+        if self.options.planted == Some(Planted::StaleReads) {
+            for (token, (key, call)) in tokens.into_iter().zip(calls) {
+                if let Some(reply) = self.read_stale(node, key, call) {
+                    self.command_done(token, &Outcome::Reply(reply));
+                }
+            }
         }
     }
 
@@ -273,22 +288,22 @@ impl Simulation {
         command::parse(words.to_vec()).ok().map(|call| call.evaluate(&mut view))
     }
 
-    fn send_command(&mut self, node: usize, token: Token, key: &str, call: &Call) {
-        let words = [call.name, key].into_iter().chain(call.arguments.iter().map(String::as_str));
-        let call = command::parse(words.map(|word| Bytes::copy_from_slice(word.as_bytes())).collect());
-        let call = call.expect("the simulation's commands are well-formed");
-        let is_beside_queue = self.draws.u8(..4) > 0;
-        let event = Event::Commands(vec![Command {
-            shard: self.shard_of(key),
-            call,
-            is_beside_queue,
-            grant: None,
-            room: ReplyRoom::default(),
-            token,
-        }]);
+    /// What a connection makes of a pipeline.
+    fn send_commands(&mut self, node: usize, tokens: &[Token], calls: &[(String, Call)]) {
+        let (mut order, mut commands) = (PipelineOrder::default(), Vec::new());
+        for (token, (key, call)) in tokens.iter().zip(calls) {
+            let words = [call.name, key].into_iter().chain(call.arguments.iter().map(String::as_str));
+            let call = command::parse(words.map(|word| Bytes::copy_from_slice(word.as_bytes())).collect());
+            let call = call.expect("the simulation's commands are well-formed");
+            let (shard, is_write) = (self.shard_of(key), call.spec.is_write());
+            // A read that was forwarded in vain goes through the queue the second time.
+            let is_beside_queue = order.is_beside_queue(shard, is_write) && self.draws.u8(..4) > 0;
+            commands.push(Command { shard, call, is_beside_queue, grant: None, room: ReplyRoom::default(), token: *token });
+            order.begin(shard, is_write, &mut commands);
+        }
         let life = self.nodes[node].life;
         let delay = self.draws.u64(50..2 * MILLI);
-        self.queue.after(delay, Action::Arrive { node, life, event });
+        self.queue.after(delay, Action::Arrive { node, life, event: Event::Commands(commands) });
     }
 
     /// What a connection does before it asks the host: reads that a lease allows are answered; the other commands.
@@ -345,7 +360,7 @@ impl Simulation {
             }
             let client = &mut self.crowd.clients[pending.client];
             client.target = hinted.unwrap_or_else(|| self.draws.usize(..self.nodes.len()));
-            client.again = Some((pending.key.clone(), pending.call.clone()));
+            client.again.push_back((pending.key.clone(), pending.call.clone()));
         }
         self.settle(&pending, fate, pause);
     }
@@ -361,11 +376,16 @@ impl Simulation {
     fn settle(&mut self, pending: &Pending, fate: Fate, pause: u64) {
         // A last look that failed is taken again.
         if fate == Fate::Unknown && self.crowd.closing.is_some() && pending.call.name == "get" {
-            self.crowd.clients[pending.client].again = Some((pending.key.clone(), pending.call.clone()));
+            self.crowd.clients[pending.client].again.push_back((pending.key.clone(), pending.call.clone()));
         }
-        self.crowd.record(pending, self.queue.now(), fate);
-        self.crowd.clients[pending.client].is_busy = false;
-        self.queue.after(pause, Action::Client { number: pending.client });
+        if let Err(sentence) = self.crowd.record(pending, self.queue.now(), fate) {
+            self.breaks(Check::Account.says(sentence));
+        }
+        let client = &mut self.crowd.clients[pending.client];
+        client.waiting -= 1;
+        if client.waiting == 0 {
+            self.queue.after(pause, Action::Client { number: pending.client });
+        }
     }
 
     /// The connections of a node broke.
@@ -385,7 +405,7 @@ impl Simulation {
         if let Some((token, pending)) = late {
             let sentence =
                 format!("node {} never said what became of command {token}, {} {}", pending.node, pending.call.name, pending.key);
-            self.breaks(sentence);
+            self.breaks(Check::Liveness.says(sentence));
         }
     }
 }

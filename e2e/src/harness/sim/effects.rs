@@ -1,7 +1,7 @@
 //! What a shell would do with a host's effects, done to models of disk and network.
 
 use super::{
-    Simulation,
+    Check, Simulation,
     node::Node,
     options::Planted,
     queue::{Action, MILLI, Parcel, SECOND, Token},
@@ -175,7 +175,7 @@ impl Simulation {
         self.trace.note((node, number));
         match written {
             Ok(()) => self.arrive(node, Event::LogWritten { number, micros: 500 }),
-            Err(error) => self.breaks(error.to_string()),
+            Err(error) => self.breaks(Check::Host.says(error.to_string())),
         }
     }
 
@@ -197,13 +197,13 @@ impl Simulation {
     /// Old generations go.
     pub(super) fn retained(&mut self, node: usize, shard: strata_base::ShardId, keep: Option<u64>) {
         if let Err(error) = self.nodes[node].disk.tablets.retain(shard, keep) {
-            self.breaks(error.to_string());
+            self.breaks(Check::Host.says(error.to_string()));
         }
     }
 
     /// The files of a snapshot are taken: from here on the tablet may change.
     pub(super) fn take_snapshot(&mut self, node: usize, mut parcel: Parcel) {
-        let Some(copy) = parcel.tablet.duplicate() else { return self.breaks("a tablet in memory has no copy".to_owned()) };
+        let Some(copy) = parcel.tablet.duplicate() else { return self.breaks(Check::Host.says("a tablet in memory has no copy")) };
         parcel.tablet = copy;
         let longest = if self.draws.u8(..5) == 0 { 2 * SECOND } else { 50 * MILLI };
         let delay = self.network.delay(&mut self.draws) + self.draws.u64(MILLI..longest);
@@ -239,7 +239,7 @@ impl Simulation {
         let (seed, now) = (self.draws.u64(..), self.queue.now());
         let at: &mut Node = &mut self.nodes[node];
         if let Err(error) = at.start(&self.options, seed, now) {
-            return self.breaks(format!("node {node} does not start: {error}"));
+            return self.breaks(Check::Host.says(format!("node {node} does not start: {error}")));
         }
         at.disk_free_at = now;
         let life = at.life;

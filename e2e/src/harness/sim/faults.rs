@@ -17,10 +17,12 @@ enum Fault {
     Delay,
     SlowDisk,
     Stall,
+    Vanish,
     SkewClock,
     MendClocks,
     MoveLeaders,
     LoseDisk,
+    MoveMember,
     TroubleBucket,
 }
 
@@ -39,11 +41,15 @@ impl Simulation {
             (options.delays, Fault::Delay),
             (options.slow_disks, Fault::SlowDisk),
             (options.stalls, Fault::Stall),
+            (may_isolate && options.stalls, Fault::Vanish),
+            (may_isolate && options.stalls, Fault::Vanish),
             (options.skew_ms > 0, Fault::SkewClock),
             (options.skew_ms > 0, Fault::MendClocks),
             (options.transfers, Fault::MoveLeaders),
             (options.transfers, Fault::MoveLeaders),
             (options.replacement, Fault::LoseDisk),
+            (options.moves, Fault::MoveMember),
+            (options.moves, Fault::MoveMember),
             (options.has_bucket, Fault::TroubleBucket),
             (options.has_bucket, Fault::TroubleBucket),
         ];
@@ -56,6 +62,7 @@ impl Simulation {
             return;
         }
         if let Some(fault) = self.draws.choice(self.kinds()) {
+            self.faults += 1;
             self.trace.note(fault);
             self.inflict(fault);
         }
@@ -68,15 +75,22 @@ impl Simulation {
         self.options.only_victim.unwrap_or(any)
     }
 
+    /// Half of the time, a node that leads.
+    fn leading_node(&mut self) -> Option<usize> {
+        let (shard, _) = self.draws.choice(self.hand.shards.clone()).filter(|_| self.draws.bool())?;
+        self.leader(shard).map(|(node, _)| node)
+    }
+
     fn inflict(&mut self, fault: Fault) {
         let now = self.queue.now();
         let victim = self.victim();
-        let length = self.draws.u64(50 * MILLI..2 * SECOND);
+        let is_quick = self.draws.u8(..3) == 0;
+        let length = if is_quick { self.draws.u64(MILLI..50 * MILLI) } else { self.draws.u64(50 * MILLI..2 * SECOND) };
         match fault {
             Fault::Crash => self.crash_for(victim, length),
             Fault::CrashAll => {
                 for node in 0..self.nodes.len() {
-                    let length = self.draws.u64(50 * MILLI..SECOND);
+                    let length = self.draws.u64(5 * MILLI..if is_quick { 50 * MILLI } else { SECOND });
                     self.crash_for(node, length);
                 }
             }
@@ -84,7 +98,16 @@ impl Simulation {
                 let to = self.draws.usize(..self.nodes.len());
                 self.network.cut(victim, to);
             }
-            Fault::Isolate => self.network.isolate(victim, self.nodes.len()),
+            Fault::Isolate => {
+                let victim = self.leading_node().unwrap_or(victim);
+                self.network.isolate(victim, self.nodes.len());
+            }
+            Fault::Vanish => {
+                // When it comes back it still believes what it believed, and hears nobody who knows better.
+                let victim = self.leading_node().unwrap_or(victim);
+                self.nodes[victim].stalled_until = now + length;
+                self.network.isolate(victim, self.nodes.len());
+            }
             Fault::Mend => self.network.mend(),
             Fault::Lose => {
                 self.network.loss = self.draws.u32(..200);
@@ -96,6 +119,7 @@ impl Simulation {
             Fault::SkewClock => self.skew_clock(),
             Fault::MendClocks => self.nodes.iter_mut().for_each(|node| node.skew_ms = 0),
             Fault::MoveLeaders => self.move_leaders(),
+            Fault::MoveMember => self.move_member(),
             Fault::TroubleBucket => self.trouble_bucket(),
             Fault::LoseDisk => {
                 if !self.has_lost_disk && self.hand.may_replace() {
@@ -107,9 +131,9 @@ impl Simulation {
         }
     }
 
-    /// The clocks of a minority are off; always of the same nodes, so that it stays one.
+    /// The clocks of a minority of any shard's members are off; always of the same nodes, so that it stays one.
     fn skew_clock(&mut self) {
-        let minority = (self.nodes.len() - 1) / 2;
+        let minority = (self.options.replicas - 1) / 2;
         let victim = match self.options.only_victim {
             Some(only) => only,
             None => self.draws.usize(..minority),

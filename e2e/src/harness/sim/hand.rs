@@ -1,9 +1,9 @@
 //! The operator's part by hand: founds the cluster, moves leaders at random, and puts an emptied disk in the place of a lost one.
 
 use super::{
-    Simulation,
+    Check, Simulation,
     bucket::{self, Bucket},
-    node::{Disk, EPOCH_MILLIS},
+    node::{Disk, EPOCH_MILLIS, Node},
     queue::{Action, MILLI, SECOND},
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -35,10 +35,11 @@ struct Desk {
     asked: Option<Asked>,
 }
 
-/// A node whose disk was lost.
+/// A store that takes the place of another one: in every shard where a disk was lost, in one where a member is moved.
 struct Replacement {
-    node: usize,
+    new: StoreId,
     old: StoreId,
+    only: Option<ShardId>,
 }
 
 /// The operator's part.
@@ -51,6 +52,8 @@ pub(super) struct Hand {
     /// The highest member id ever used.
     taken: BTreeMap<ShardId, u64>,
     replacement: Option<Replacement>,
+    /// The shard that moved last, and the store that it left.
+    left: Option<(ShardId, StoreId)>,
 }
 
 impl Hand {
@@ -153,7 +156,7 @@ impl Simulation {
     }
 
     fn directory(&self) -> Vec<NodeAddress> {
-        let address = |node: &super::node::Node| NodeAddress {
+        let address = |node: &Node| NodeAddress {
             store: node.store(),
             zone: String::new(),
             peer: String::new(),
@@ -192,8 +195,15 @@ impl Simulation {
             order,
         };
         let life = self.nodes[node].life;
+        let arrival = |order| Action::Arrive { node, life, event: Event::Order { order: Box::new(order), ticket } };
+        let may_be_late = !matches!(order.order, OrderKind::Directory { .. });
+        if may_be_late && self.draws.u8(..8) == 0 {
+            // A request that was given up arrives all the same, late. The operator gives the directory again in every pass; the hand gives it once.
+            let delay = self.draws.u64(..4 * SECOND);
+            self.queue.after(delay, arrival(order.clone()));
+        }
         let delay = self.draws.u64(MILLI..20 * MILLI);
-        self.queue.after(delay, Action::Arrive { node, life, event: Event::Order { order: Box::new(order), ticket } });
+        self.queue.after(delay, arrival(order));
         ticket
     }
 
@@ -219,7 +229,7 @@ impl Simulation {
             Answer::Accepted | Answer::Refused { class: RefusalClass::NotReady, .. } => {}
             Answer::Refused { class, message } => {
                 let order = desk.todo.front().cloned();
-                self.breaks(format!("node {node} refused {order:?} with {class}: {message}"));
+                self.breaks(Check::Host.says(format!("node {node} refused {order:?} with {class}: {message}")));
             }
         }
     }
@@ -253,7 +263,7 @@ impl Simulation {
         let old = self.nodes[node].store();
         let new = StoreId(old.0 + 100);
         self.nodes[node].disk = Disk::empty(new);
-        self.hand.replacement = Some(Replacement { node, old });
+        self.hand.replacement = Some(Replacement { new, old, only: None });
         let directory = self.directory();
         let archive = self.bucket.as_ref().map(|bucket| OrderKind::OpenArchive { claim: bucket.claim() });
         for (other, desk) in self.hand.desks.iter_mut().enumerate() {
@@ -265,19 +275,49 @@ impl Simulation {
         }
     }
 
+    /// A member of one shard moves to a node that has none of it.
+    pub(super) fn move_member(&mut self) {
+        if !self.hand.is_idle() {
+            return;
+        }
+        let Some((any, _)) = self.draws.choice(self.hand.shards.clone()) else { return };
+        // Half of the moves go back where the last one came from.
+        let back = self.hand.left.filter(|_| self.draws.bool());
+        let shard = back.map_or(any, |(shard, _)| shard);
+        let Some((_, report)) = self.leader(shard) else { return };
+        let is_member = |store: StoreId| report.members.iter().any(|member| member.store == store);
+        let others: Vec<StoreId> = self.nodes.iter().map(Node::store).filter(|store| !is_member(*store)).collect();
+        let stores: Vec<StoreId> = report.members.iter().map(|member| member.store).collect();
+        let back = back.map(|(_, store)| store).filter(|store| others.contains(store));
+        if let (Some(any), Some(old)) = (self.draws.choice(others), self.draws.choice(stores)) {
+            let new = back.unwrap_or(any);
+            self.hand.left = Some((shard, old));
+            self.hand.replacement = Some(Replacement { new, old, only: Some(shard) });
+        }
+    }
+
     /// Brings every shard one step nearer to having the new store in the place of the old one.
     fn step_replacement(&mut self) {
-        let Some(Replacement { node, old }) = self.hand.replacement else { return };
-        let new = self.nodes[node].store();
+        let Some(Replacement { new, old, only }) = self.hand.replacement else { return };
         let mut is_done = self.hand.desks.iter().all(|desk| desk.todo.is_empty());
-        for (shard, _) in self.hand.shards.clone() {
+        for (shard, _) in self.hand.shards.clone().into_iter().filter(|(shard, _)| only.is_none_or(|only| only == *shard)) {
             let Some((leader, report)) = self.leader(shard) else {
                 is_done = false;
                 continue;
             };
+            let leaving = report.members.iter().find(|member| report.is_joint && member.store == old).map(|member| member.peer);
+            if let Some(to) = leaving.filter(|_| self.draws.bool()) {
+                // Somebody else moves leaders at a bad moment.
+                self.order(leader, OrderKind::TransferLeader { shard, to });
+            }
             let Some(changes) = self.next_change(shard, &report, old, new) else { continue };
             is_done = false;
-            if !changes.is_empty() {
+            if self.nodes[leader].store() == old {
+                // It cannot leave while it leads.
+                let successor = report.members.iter().find(|member| member.store != old && member.role == MemberRole::Voter);
+                let Some(to) = successor.map(|member| member.peer) else { continue };
+                self.order(leader, OrderKind::TransferLeader { shard, to });
+            } else if !changes.is_empty() {
                 self.order(leader, OrderKind::ChangeMembers { shard, shard_epoch: report.shard_epoch, changes });
             }
         }

@@ -3,10 +3,11 @@
 
 use super::queue::{MILLI, SECOND};
 use fastrand::Rng;
+use strata_base::planted::{CAN_PLANT, Mistake};
 use strata_node::limits;
 
 /// A mistake put into the simulated world on purpose, to see that the checks notice it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Planted {
     /// The disk says that an append is durable, and a crash takes it all the same.
     ForgetfulLog,
@@ -22,6 +23,59 @@ pub enum Planted {
     StaleReads,
     /// Readers look at a clock that is behind that of their host.
     LateClocks,
+    /// A rule of the nodes is broken.
+    Rule(Mistake),
+}
+
+impl Planted {
+    /// Mistakes of the world around the nodes.
+    const OF_WORLD: [(Planted, &str); 7] = [
+        (Planted::ForgetfulLog, "forgetful-log"),
+        (Planted::CommandsTwice, "commands-twice"),
+        (Planted::RefusalsBelieved, "refusals-believed"),
+        (Planted::StrayRecord, "stray-record"),
+        (Planted::PromisesTooMuch, "promises-too-much"),
+        (Planted::StaleReads, "stale-reads"),
+        (Planted::LateClocks, "late-clocks"),
+    ];
+
+    /// All that this build can make: rules of the nodes are broken only where the feature `planted` is on.
+    pub fn all() -> Vec<Planted> {
+        let rules = Mistake::ALL.iter().filter(|_| CAN_PLANT).map(|rule| Planted::Rule(*rule));
+        Planted::OF_WORLD.into_iter().map(|(mistake, _)| mistake).chain(rules).collect()
+    }
+
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Planted::Rule(rule) => rule.name(),
+            of_world => Planted::OF_WORLD.iter().find(|(mistake, _)| *mistake == of_world).map_or("", |(_, name)| name),
+        }
+    }
+
+    /// The rule of the nodes that it breaks.
+    pub(super) fn rule(self) -> Option<Mistake> {
+        if let Planted::Rule(rule) = self { Some(rule) } else { None }
+    }
+
+    /// Whether it can only show beside a bucket.
+    pub fn needs_bucket(self) -> bool {
+        use Mistake::{
+            ArchivedAssumed, CheckpointIndexLate, CutBeforeArchive, CutPerReplica, DocumentBeforeFiles, ListingBelieved,
+            PromiseWithoutProof, SnapshotAmidRestore,
+        };
+        let of_tier = [
+            ArchivedAssumed,
+            CheckpointIndexLate,
+            CutBeforeArchive,
+            CutPerReplica,
+            DocumentBeforeFiles,
+            ListingBelieved,
+            PromiseWithoutProof,
+            SnapshotAmidRestore,
+        ];
+        self == Planted::PromisesTooMuch || self.rule().is_some_and(|rule| of_tier.contains(&rule))
+    }
 }
 
 /// What a seed chose.
@@ -47,6 +101,10 @@ pub(super) struct Options {
     pub(super) stalls: bool,
     pub(super) transfers: bool,
     pub(super) replacement: bool,
+    /// Whether members move between nodes, where there are more of these.
+    pub(super) moves: bool,
+    /// Whether one of the clients only reads, here and there.
+    pub(super) has_reader: bool,
     pub(super) abandons: bool,
     /// The furthest that a minority's clocks are off, in milliseconds.
     pub(super) skew_ms: i64,
@@ -69,8 +127,8 @@ pub(super) struct Options {
 
 impl Options {
     pub(super) fn draw(draws: &mut Rng) -> Options {
-        let nodes = if draws.u8(..4) == 0 { 5 } else { 3 };
-        let replicas = if nodes == 5 && draws.bool() { 5 } else { 3 };
+        let nodes = if draws.u8(..3) == 0 { 5 } else { 3 };
+        let replicas = if nodes == 5 && draws.u8(..3) == 0 { 5 } else { 3 };
         let is_small = draws.u8(..100) < 60;
         let log_bytes = if is_small { 1 << draws.u32(11..15) } else { 64 << 20 };
         let think_micros = 1 << draws.u32(11..16);
@@ -94,6 +152,8 @@ impl Options {
             stalls: often(40),
             transfers: often(60),
             replacement: often(35),
+            moves: nodes > replicas && often(70),
+            has_reader: often(50),
             abandons: often(40),
             skew_ms: 0,
             skew_stays: often(50),
@@ -106,9 +166,9 @@ impl Options {
             planted: None,
         };
         options.shards = draws.u16(1..=4);
-        options.clients = draws.usize(2..=5);
-        options.faults_micros = draws.u64(4..=10) * SECOND;
-        options.calm_micros = draws.u64(100..=900) * MILLI;
+        options.clients = draws.usize(3..=6);
+        options.faults_micros = draws.u64(8..=20) * SECOND;
+        options.calm_micros = draws.u64(60..=600) * MILLI;
         if is_skewed {
             options.skew_ms = if is_wild { draws.choice([700, 3_000, 100_000, 3_600_000]).unwrap_or(700) } else { 450 };
         }
@@ -116,6 +176,7 @@ impl Options {
             options.time_is_sound = keeps_time;
             if keeps_time {
                 (options.only_victim, options.whole_crashes, options.replacement) = (Some(draws.usize(..nodes)), false, false);
+                options.moves = false;
                 (options.crashes, options.transfers) = (true, true);
             }
         }

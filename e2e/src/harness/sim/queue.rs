@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 use strata_base::{PeerId, ShardId, StoreId};
-use strata_engine::tablet::Tablet;
+use strata_engine::{tablet::Tablet, tier::Call};
 use strata_node::host::{ColdRead, Event, PeerMessage};
 
 /// What names a command that a client waits for.
@@ -43,6 +43,8 @@ pub(super) enum Action {
     TakeSnapshot { node: usize, life: u64, parcel: Parcel },
     /// A snapshot has crossed the network, or not.
     LandSnapshot { node: usize, life: u64, parcel: Parcel },
+    /// A request reaches the store of objects, whether who sent it lives or not.
+    Ask { node: usize, life: u64, call: Call },
     /// A node starts again.
     Restart { node: usize, life: u64 },
     /// A client gives its next command.
