@@ -158,12 +158,13 @@ fn promises_that_the_bucket_does_not_keep_are_noticed() -> Result<(), Failure> {
 }
 
 #[test]
-fn reads_of_the_past_are_noticed_by_the_checker() -> Result<(), Failure> {
+fn reads_of_the_past_are_noticed() -> Result<(), Failure> {
     for seed in JUDGED {
-        let played = hold(seed, Some(Planted::StaleReads))?;
-        if let Err(failure) = judge(seed, &played) {
-            let is_violation = failure.to_string().contains("is not linearizable");
-            return Failure::unless(is_violation, || format!("the checker should have seen a violation: {failure}"));
+        // Most are seen where they happen, by the account; what passes there is for the checker outside.
+        if let Err(failure) = hold(seed, Some(Planted::StaleReads)).and_then(|played| judge(seed, &played)) {
+            let text = failure.to_string();
+            let is_violation = text.starts_with(Check::Account.name()) || text.contains("is not linearizable");
+            return Failure::unless(is_violation, || format!("a violation should have been seen: {failure}"));
         }
     }
     Err(Failure::broken("reads of the past were believed"))

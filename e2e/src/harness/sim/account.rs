@@ -89,8 +89,8 @@ impl Account {
                 Fate::Ok(_) => {
                     own.acknowledged = call.arguments.first().cloned();
                     let early = std::mem::take(&mut own.early);
-                    let of_this = early.into_iter().filter(|(_, written)| own.acknowledged.as_ref() == Some(written));
-                    of_this.map(|(seen, written)| own.holds(key, seen.as_deref(), Some(&written))).collect::<Result<(), String>>()?;
+                    let mut of_this = early.into_iter().filter(|(_, written)| own.acknowledged.as_ref() == Some(written));
+                    of_this.try_for_each(|(seen, written)| own.holds(key, seen.as_deref(), Some(&written)))?;
                 }
                 Fate::Unknown => own.perhaps.extend(call.arguments.first().cloned()),
                 Fate::Failed => {}
