@@ -70,15 +70,19 @@ users_of_disk() {
 # empty_disk NODE DISK: as if the device were exchanged under a running process. Its users are stopped first, so that
 # none writes in between, and killed last, so that what starts again finds nothing.
 empty_disk() {
-  local disk users
+  local disk users='' attempt
   disk=$(disk_seen "$1" "$2")
   [[ -d $disk ]] || fail "$1 of lab '$name' has no disk '$2'; its disks are 0 to $((disks - 1))" 2
-  users=$(users_of_disk "$1" "$2")
+  for attempt in 1 2 3 4 5; do
+    users="$users $(users_of_disk "$1" "$2")"
+    # shellcheck disable=SC2086
+    kill -STOP $users 2>/dev/null || true
+    # A process that started meanwhile may have removed files itself: then it is stopped, too, and the rest follows.
+    find "$disk" -mindepth 1 -delete 2>/dev/null && break
+    ((attempt < 5)) || fail "could not empty disk $2 of $1"
+  done
   # shellcheck disable=SC2086
-  if [[ $users ]]; then kill -STOP $users 2>/dev/null || true; fi
-  find "$disk" -mindepth 1 -delete || fail "could not empty disk $2 of $1"
-  # shellcheck disable=SC2086
-  if [[ $users ]]; then kill -KILL $users 2>/dev/null || true; fi
+  kill -KILL $users 2>/dev/null || true
 }
 
 wipe_volumes() {
