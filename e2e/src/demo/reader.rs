@@ -16,6 +16,9 @@ const UNDER_WAY: usize = 256;
 /// How often a read that failed is tried again: a read has no effect.
 const ATTEMPTS: u32 = 100;
 
+/// How long it may take until any of the reads under way ends.
+const STUCK: Duration = Duration::from_secs(60);
+
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -45,7 +48,12 @@ pub async fn read(cluster: &Cluster, keys: Vec<(String, Shape)>) -> Result<BTree
     let bar = bar(keys.len() as u64);
     let mut all = BTreeMap::new();
     let mut found = stream::iter(keys).map(|(key, shape)| read_one(client.clone(), &endpoints, key, shape)).buffer_unordered(UNDER_WAY);
-    while let Some(one) = found.next().await {
+    let stuck = |done: u64| Failure::Late {
+        what: "one of the reads under way ends".to_owned(),
+        seconds: STUCK.as_secs(),
+        seen: format!("{done} keys were read, and the rest of them waits: see which shard has no leader"),
+    };
+    while let Some(one) = tokio::time::timeout(STUCK, found.next()).await.map_err(|_| stuck(bar.position()))? {
         all.extend(one?);
         bar.inc(1);
     }
