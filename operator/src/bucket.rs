@@ -6,6 +6,8 @@
 //!
 //! - A survey of a large archive takes longer than a pass, so it runs beside them, and a pass sees how far it is. Nothing of it is remembered
 //!   for longer than [`FINDING_SECONDS_MAX`]: the bucket is the truth.
+//! - What one object was told is no answer for another one, and none for its own next decision ([`Inquiries::forget`]): a path where nobody was
+//!   may hold a whole life a moment later.
 //! - Few run at once, and one that nobody asks for any more ends.
 //! - The machines repeat what fails for ever, and say what fails: an error of access is never an absence.
 //!
@@ -152,7 +154,16 @@ pub enum Inquiry {
 /// The inquiries under way, and what was found a moment ago.
 #[derive(Default)]
 pub struct Inquiries {
-    open: Mutex<(BTreeMap<String, Open>, JoinSet<()>)>,
+    open: Mutex<(BTreeMap<Asked, Open>, JoinSet<()>)>,
+}
+
+/// Who asks what, where, and with which credentials.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Asked {
+    asker: String,
+    question: Question,
+    place: Place,
+    version: String,
 }
 
 struct Open {
@@ -162,8 +173,8 @@ struct Open {
 }
 
 impl Inquiries {
-    /// What a bucket says; asks it if nobody has of late.
-    pub fn ask(&self, now: Timestamp, question: &Question, access: &Access) -> Inquiry {
+    /// What a bucket says to who asks, an object by its UID and its life; asks it if that one has not of late.
+    pub fn ask(&self, now: Timestamp, asker: &str, question: &Question, access: &Access) -> Inquiry {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let (inquiries, tasks) = &mut *open;
         while tasks.try_join_next().is_some() {}
@@ -179,17 +190,30 @@ impl Inquiries {
             }
             is_kept
         });
-        let key = format!("{question:?} {:?} {}", access.place, access.version);
-        if let Some(known) = inquiries.get_mut(&key) {
+        let (place, version) = (access.place.clone(), access.version.clone());
+        let asked = Asked { asker: asker.to_owned(), question: question.clone(), place, version };
+        if let Some(known) = inquiries.get_mut(&asked) {
             known.asked = now;
             return known.progress.borrow().clone();
         }
         if inquiries.len() < INQUIRIES_MAX {
             let (sender, progress) = watch::channel(Inquiry::Reading(None));
             let task = tasks.spawn(answer(question.clone(), access.clone(), sender));
-            inquiries.insert(key, Open { progress, task, asked: now });
+            inquiries.insert(asked, Open { progress, task, asked: now });
         }
         Inquiry::Reading(None)
+    }
+
+    /// Forgets what was told to who asks no more: it has decided, and its next decision is about another time.
+    pub fn forget(&self, asker: &str) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.0.retain(|asked, inquiry| {
+            let is_kept = asked.asker != asker;
+            if !is_kept {
+                inquiry.task.abort();
+            }
+            is_kept
+        });
     }
 }
 
@@ -337,5 +361,50 @@ impl Moment {
             Moment::Time(millis) => Target::Time(*millis),
             Moment::Backup { checkpoints, until_millis } => Target::Backup { checkpoints: checkpoints.clone(), until_ms: *until_millis },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question() -> Question {
+        Question { store: "s3".to_owned(), path: "shop/orders".to_owned(), ask: Ask::Plan { moment: Moment::Latest, incarnation: None } }
+    }
+
+    fn access() -> Access {
+        let place = Place { store: "http://127.0.0.1:9".to_owned(), bucket: "strata".to_owned() };
+        let credentials = Credentials::Given { access_key_id: "key".to_owned(), secret_access_key: "secret".to_owned() };
+        Access { place, region: "us-east-1".to_owned(), credentials, version: "1".to_owned() }
+    }
+
+    /// As if an object had been told just now that nobody ever was there.
+    fn told_nothing(inquiries: &Inquiries, asker: &str) {
+        let finding = Finding { read_at: Timestamp::now(), owner: None, plan: None, document: None };
+        let (_, progress) = watch::channel(Inquiry::Found(Arc::new(finding)));
+        let mut open = inquiries.open.lock().expect("nobody panicked");
+        let task = open.1.spawn(std::future::pending());
+        let asked = Asked { asker: asker.to_owned(), question: question(), place: access().place, version: access().version };
+        open.0.insert(asked, Open { progress, task, asked: Timestamp::now() });
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_object_of_the_same_name_was_told_is_no_answer() {
+        let inquiries = Inquiries::default();
+        told_nothing(&inquiries, "first-uid");
+        let ask = |asker| inquiries.ask(Timestamp::now(), asker, &question(), &access());
+        assert!(matches!(ask("first-uid"), Inquiry::Found(_)), "its own answer holds for a while");
+        assert_eq!(ask("second-uid"), Inquiry::Reading(None), "the path may hold a whole life by now");
+    }
+
+    #[tokio::test]
+    async fn what_was_decided_upon_is_read_again_for_the_next_decision() {
+        let inquiries = Inquiries::default();
+        told_nothing(&inquiries, "first-uid");
+        told_nothing(&inquiries, "second-uid");
+        inquiries.forget("first-uid");
+        let ask = |asker| inquiries.ask(Timestamp::now(), asker, &question(), &access());
+        assert_eq!(ask("first-uid"), Inquiry::Reading(None));
+        assert!(matches!(ask("second-uid"), Inquiry::Found(_)), "others keep theirs");
     }
 }

@@ -79,6 +79,9 @@ pub async fn observe(context: &Context, name: &str) -> Result<Option<Seen>, Erro
 /// Asks buckets what the decision needs to know, one question after the other, as long as answers lead to questions.
 async fn ask(context: &Context, seen: &mut Observation, access: &BTreeMap<String, Access>) -> Result<(), Error> {
     let mut has_asked = false;
+    // Every life of an object asks anew.
+    let incarnation = seen.cluster.status.as_ref().and_then(|status| status.incarnation.clone()).unwrap_or_default();
+    let asker = format!("{}/{incarnation}", seen.cluster.uid().unwrap_or_default());
     while let Some(question) = decide::question(seen) {
         let Some(access) = access.get(&question.store) else { break };
         if !has_asked {
@@ -87,8 +90,11 @@ async fn ask(context: &Context, seen: &mut Observation, access: &BTreeMap<String
             seen.living = clusters.list(&ListParams::default()).await?.items.iter().filter_map(ResourceExt::uid).collect();
             has_asked = true;
         }
-        let answer = context.inquiries.ask(seen.now, &question, access);
+        let answer = context.inquiries.ask(seen.now, &asker, &question, access);
         seen.answers.insert(question, answer);
+    }
+    if !has_asked {
+        context.inquiries.forget(&asker);
     }
     Ok(())
 }

@@ -43,7 +43,8 @@ async fn pass(name: &str, context: &Context) -> Result<Action, Error> {
     let mut store = StoreFact::default();
     if let (Ok(source), true) = (origin::source(&fact), is_unplanned(&restore)) {
         let (fact, access) = observe::store(context, &source.question.store).await?;
-        answer = access.map(|access| context.inquiries.ask(now, &source.question, &access));
+        let asker = restore.uid().unwrap_or_default();
+        answer = access.map(|access| context.inquiries.ask(now, &asker, &source.question, &access));
         store = fact;
     }
     let clusters: Api<KVCluster> = Api::namespaced(context.client.clone(), &context.settings.namespace);
