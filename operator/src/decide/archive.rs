@@ -188,7 +188,7 @@ fn leaders<'a>(seen: &'a Observation, life: &Life, shards: &BTreeSet<ShardId>) -
 }
 
 /// What the bucket alone brings back. Never better than the truth: where a shard has no leader that reports, the last known moment stays.
-/// It is written anew once a second at most, since every write of a status calls for a pass.
+/// It is written anew when it moved by half a second: every write of a status calls for a pass, which must not call for the next write.
 fn recovery(seen: &Observation, life: &Life, parts: &Parts, old: Option<RecoveryStatus>) -> Option<RecoveryStatus> {
     let shards: BTreeSet<ShardId> = parts.document.shards.iter().map(|shard| shard.shard).collect();
     let leaders = leaders(seen, life, &shards);
@@ -218,5 +218,5 @@ fn is_much_the_same(old: &RecoveryStatus, now: &RecoveryStatus) -> bool {
         _ => return false,
     };
     let moved = (old.bytes_at_risk - now.bytes_at_risk).abs();
-    step < SignedDuration::from_secs(1) && moved <= old.bytes_at_risk / 8 && old.gaps == now.gaps && old.earliest == now.earliest
+    step < SignedDuration::from_millis(500) && moved <= old.bytes_at_risk / 8 && old.gaps == now.gaps && old.earliest == now.earliest
 }

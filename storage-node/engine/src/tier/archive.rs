@@ -11,6 +11,7 @@
 //!   reads back; no seq is skipped, and the archived position follows confirmed seqs without a gap.
 //! - Nothing is uploaded before the life stands in a cluster document ([`ArchiveEvent::Registered`]) and OWNER was read and names this
 //!   incarnation. When OWNER names another one, uploads stop for as long as it does.
+//! - What waits is uploaded after the flush interval or at 4 MiB. What an earlier leader left has waited already, and is uploaded at once.
 //! - Nothing new, no PUT. The leader of shard 0 writes BEAT every 30 s ([`ArchiveEvent::LeadsBeat`]).
 //! - Memory is bounded: what does not fit into the buffer is counted, and read from the log again when there is room
 //!   ([`ArchiveEffect::ReadLog`]).
@@ -397,7 +398,8 @@ impl Archive {
                 return;
             }
             let since_ms = *self.waiting_since_ms.get_or_insert(now_ms);
-            let due = waiting >= limits::LOG_OBJECT_BYTES || now_ms.saturating_sub(since_ms) >= self.settings.flush_interval_ms;
+            let is_enough = waiting >= limits::LOG_OBJECT_BYTES || self.lanes.values().any(Lane::holds_inherited);
+            let due = is_enough || now_ms.saturating_sub(since_ms) >= self.settings.flush_interval_ms;
             // Entries get a seq only when they can be sent: what is bound to one can no longer be dropped.
             if !due || !self.registered || !self.guard.is_owner() || self.uploads.len() >= limits::LOG_UPLOADS_MAX {
                 return;

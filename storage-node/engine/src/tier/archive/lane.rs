@@ -33,6 +33,8 @@ pub(super) struct Lane {
     broken: Option<Broken>,
     /// The last index that was put into an object, or was lost to a gap.
     bound: u64,
+    /// The last index that was committed when this node began to lead.
+    inherited: u64,
     buffer: VecDeque<Waiting>,
     buffered_bytes: u64,
     unread: Option<Unread>,
@@ -86,6 +88,7 @@ impl Lane {
             closed: archived.hlc,
             broken: None,
             bound: archived.index,
+            inherited: committed,
             buffer: VecDeque::new(),
             buffered_bytes: 0,
             unread,
@@ -281,6 +284,11 @@ impl Lane {
 
     pub(super) fn buffered_bytes(&self) -> u64 {
         self.buffered_bytes
+    }
+
+    /// Whether the buffer holds what an earlier leader committed: it has waited since then.
+    pub(super) fn holds_inherited(&self) -> bool {
+        self.buffer.front().is_some_and(|waiting| waiting.entry.index <= self.inherited)
     }
 
     /// What waits for an object, in the buffer or in the log.

@@ -156,6 +156,20 @@ fn four_mebibytes_do_not_wait() {
 }
 
 #[test]
+fn what_an_earlier_leader_left_does_not_wait_again() {
+    let mut bench = Bench::healthy();
+    bench.log.insert(SHARD, (1..=3).map(|index| entry(index, index, "left")).collect());
+    bench.give(ArchiveEvent::Lead { shard: SHARD, fork_epoch: 0, archived: Position::default(), committed: 3, bytes: 100 });
+    bench.run(200);
+    assert_eq!((bench.puts(), bench.archived(SHARD).len()), (1, 3), "it is uploaded at once");
+    bench.commit(SHARD, vec![entry(4, bench.now_ms, "its own")]);
+    bench.run(900);
+    assert_eq!(bench.puts(), 1, "its own entries wait for others");
+    bench.run(400);
+    assert_eq!(bench.archived(SHARD).len(), 4);
+}
+
+#[test]
 fn nothing_is_uploaded_before_the_life_is_registered_or_once_the_path_is_anothers() {
     let mut bench = Bench::healthy();
     bench.archive.registered = false;
