@@ -219,6 +219,9 @@ impl Looper {
     /// Events that one turn takes at most, so that ticks are never late by much.
     const EVENTS_PER_TURN: usize = 1_024;
 
+    /// From so many commands on that end in one turn, their clients are woken together.
+    const TOLD_TOGETHER: usize = 4;
+
     /// The longest wait for what the host wants while something else may be in the inbox.
     const PATIENCE: Duration = Duration::from_millis(5);
 
@@ -256,12 +259,30 @@ impl Looper {
             }
             let _turn = tracing::debug_span!("turn", events = batch.len(), commands).entered();
             let effects = self.host.turn(self.around.clock.now(), batch);
+            let mut done = Vec::new();
             for effect in effects {
-                if let Err(reason) = self.perform(effect) {
-                    return reason;
+                match effect {
+                    Effect::Done { token, outcome } => done.push((token, outcome)),
+                    effect => {
+                        if let Err(reason) = self.perform(effect) {
+                            return reason;
+                        }
+                    }
                 }
             }
+            self.tell(done);
         }
+    }
+
+    /// Wakes the clients whose commands ended in this turn. Many of them are woken by one task among theirs, which costs less than waking each
+    /// from here: the runtime's workers would be called through a lock for every one.
+    fn tell(&self, done: Vec<(Token, Outcome)>) {
+        // A client that went away takes no reply.
+        let tell = |done: Vec<(Token, Outcome)>| done.into_iter().for_each(|(token, outcome)| drop(token.send(outcome)));
+        if done.len() < Self::TOLD_TOGETHER {
+            return tell(done);
+        }
+        self.around.peers.run(async move { tell(done) });
     }
 
     fn take_inputs(&self, patience: Duration) -> Vec<Input> {
@@ -311,10 +332,7 @@ impl Looper {
             Effect::RetainTablet { shard, keep } => self.slow.send(Slow::Retain { shard, keep }).map_err(|_| gone(()))?,
             Effect::PurgeLog => self.slow.send(Slow::Purge).map_err(|_| gone(()))?,
             Effect::StoreIdentity(identity) => identity.store(&self.around.data_dir).map_err(|error| error.to_string())?,
-            Effect::Done { token, outcome } => {
-                // A client that went away takes no reply.
-                let _ = token.send(outcome);
-            }
+            Effect::Done { token, outcome } => self.tell(vec![(token, outcome)]),
             Effect::Read(read) => self.handle.readers.read(*read),
             Effect::Answer { ticket, answer } => {
                 if let Some(sender) = self.tickets.remove(&ticket) {
