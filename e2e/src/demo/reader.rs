@@ -4,7 +4,7 @@ use super::load::{Expected, bar};
 use crate::{
     failure::Failure,
     harness::{kubernetes::cluster::Cluster, wait},
-    workload::client::{Endpoints, Outcome, SharedClient},
+    workload::client::{Outcome, SharedClient},
 };
 use futures_util::{StreamExt, stream};
 use redis::{Value, from_redis_value};
@@ -47,7 +47,7 @@ pub async fn read(cluster: &Cluster, keys: Vec<(String, Shape)>) -> Result<BTree
     let client = SharedClient::connect(&endpoints).await.map_err(Failure::of("connect to the cluster"))?;
     let bar = bar(keys.len() as u64);
     let mut all = BTreeMap::new();
-    let mut found = stream::iter(keys).map(|(key, shape)| read_one(client.clone(), &endpoints, key, shape)).buffer_unordered(UNDER_WAY);
+    let mut found = stream::iter(keys).map(|(key, shape)| read_one(client.clone(), key, shape)).buffer_unordered(UNDER_WAY);
     let stuck = |done: u64| Failure::Late {
         what: "one of the reads under way ends".to_owned(),
         seconds: STUCK.as_secs(),
@@ -61,12 +61,7 @@ pub async fn read(cluster: &Cluster, keys: Vec<(String, Shape)>) -> Result<BTree
     Ok(all)
 }
 
-async fn read_one(
-    mut client: SharedClient,
-    endpoints: &Endpoints,
-    key: String,
-    shape: Shape,
-) -> Result<Option<(String, Expected)>, Failure> {
+async fn read_one(client: SharedClient, key: String, shape: Shape) -> Result<Option<(String, Expected)>, Failure> {
     let command = match shape {
         Shape::Hash => redis::cmd("HGETALL").arg(&key).to_owned(),
         Shape::Text => redis::cmd("GET").arg(&key).to_owned(),
@@ -75,14 +70,7 @@ async fn read_one(
     for _ in 0..ATTEMPTS {
         match client.call(&command).await {
             Outcome::Replied(value) => return Ok(parse(&key, shape, value)?.map(|value| (key, value))),
-            Outcome::Failed(why) => reason = why,
-            Outcome::Unknown(why) => {
-                reason = why;
-                // Not on the same connections again: one that lost a request may never answer it.
-                if let Ok(fresh) = SharedClient::connect(endpoints).await {
-                    client = fresh;
-                }
-            }
+            Outcome::Failed(why) | Outcome::Unknown(why) => reason = why,
         }
         wait::pause(PAUSE).await;
     }

@@ -7,6 +7,7 @@ use redis::{
     cluster_async::ClusterConnection,
 };
 use std::{sync::Arc, time::Duration};
+use tokio::sync::Mutex;
 
 /// How long a connection may take to be made.
 const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
@@ -100,28 +101,56 @@ impl RedisClient {
     }
 }
 
-/// A Redis Cluster client with many commands under way, for whoever moves much data. It finds lost connections again by itself.
+/// A Redis Cluster client with many commands under way, for whoever moves much data. It finds lost connections again by itself, and where it does not,
+/// as the library's client may when slots and connections change at once, everybody goes on with a new one.
 #[derive(Clone)]
 pub struct SharedClient {
+    endpoints: Arc<Endpoints>,
+    current: Arc<Mutex<Shared>>,
+}
+
+/// The connection that all use now.
+struct Shared {
+    generation: u64,
     connection: ClusterConnection,
 }
 
 impl SharedClient {
     /// Connects through the cluster's door.
     pub async fn connect(endpoints: &Endpoints) -> RedisResult<SharedClient> {
-        let nodes = endpoints.cluster.iter().map(|address| format!("redis://{address}/"));
-        let client = cluster_client(nodes)?;
-        within(CONNECT_DEADLINE * 4, client.get_async_connection()).await.map(|connection| SharedClient { connection })
+        let shared = Shared { generation: 0, connection: connect_shared(endpoints).await? };
+        Ok(SharedClient { endpoints: Arc::new(endpoints.clone()), current: Arc::new(Mutex::new(shared)) })
     }
 
     /// Sends one command, once, and waits for what becomes of it.
     pub async fn call(&self, command: &Cmd) -> Outcome {
-        let mut connection = self.connection.clone();
+        let (generation, mut connection) = {
+            let current = self.current.lock().await;
+            (current.generation, current.connection.clone())
+        };
         match tokio::time::timeout(REPLY_DEADLINE, connection.req_packed_command(command)).await {
             Ok(result) => judge(result).0,
-            Err(_) => Outcome::Unknown(format!("no reply within {} s", REPLY_DEADLINE.as_secs())),
+            Err(_) => {
+                self.renew(generation).await;
+                Outcome::Unknown(format!("no reply within {} s", REPLY_DEADLINE.as_secs()))
+            }
         }
     }
+
+    /// Replaces a connection that lost a request, and may answer none any more. The first who asks does it for all.
+    async fn renew(&self, generation: u64) {
+        let mut current = self.current.lock().await;
+        if current.generation == generation
+            && let Ok(connection) = connect_shared(&self.endpoints).await
+        {
+            *current = Shared { generation: generation + 1, connection };
+        }
+    }
+}
+
+async fn connect_shared(endpoints: &Endpoints) -> RedisResult<ClusterConnection> {
+    let client = cluster_client(endpoints.cluster.iter().map(|address| format!("redis://{address}/")))?;
+    within(CONNECT_DEADLINE * 4, client.get_async_connection()).await
 }
 
 fn cluster_client(nodes: impl Iterator<Item = String>) -> RedisResult<redis::cluster::ClusterClient> {
