@@ -22,7 +22,7 @@
 //! let store = MemoryTabletStore::default();
 //! let tablet = store.create(ShardId(1), 1).expect("memory never fails");
 //! tablet.write(vec![TabletChange::Put(TabletFamily::Meta, "key".into(), "value".into())]).expect("memory never fails");
-//! store.crash();
+//! store.crash(|_| 0);
 //! assert_eq!(tablet.get(TabletFamily::Meta, b"key"), Ok(None), "what was not flushed is gone");
 //! ```
 //!
@@ -34,5 +34,7 @@ pub mod log;
 pub mod objects;
 pub mod tablet;
 pub mod tier;
+#[cfg(all(test, feature = "disk"))]
+mod traces;
 
 pub use error::EngineError;

@@ -46,14 +46,38 @@ impl LogState {
 pub struct ReplicaBatch {
     /// Whose log.
     pub shard: ShardId,
-    /// Forget entries after this index: a snapshot replaced them. Only together with `cut_before`, which forgets the others.
+    /// Forget entries after this index: a snapshot replaced them. Only together with a later `cut_before`, which forgets the others.
     pub drop_after: Option<u64>,
     /// Forget entries before this index.
     pub cut_before: Option<u64>,
-    /// Entries; the first may overwrite the end of the log.
+    /// Entries without a gap; the first may overwrite the end of the log, and leaves no gap behind it.
     pub entries: Vec<StoredEntry>,
     /// Records to replace.
     pub states: Vec<(LogState, Bytes)>,
+}
+
+impl ReplicaBatch {
+    /// The first and the last entry of the replica's log after this batch, where `held` is what it was before; an error where it is against the
+    /// rules of its fields. A real log would take it, and could not be opened again.
+    fn follow(&self, held: Option<(u64, u64)>) -> Result<Option<(u64, u64)>, EngineError> {
+        let refused = |why: String| EngineError::Failed { doing: WRITE, reason: format!("of shard {}, {why}", self.shard) };
+        let mut held = held;
+        if let Some(index) = self.drop_after {
+            if self.cut_before.is_none_or(|cut| cut <= index) {
+                return Err(refused(format!("entries after {index} are dropped, and not those before")));
+            }
+            held = held.filter(|(first, _)| *first <= index).map(|(first, last)| (first, last.min(index)));
+        }
+        if let Some(cut) = self.cut_before {
+            held = held.filter(|(_, last)| cut <= *last).map(|(first, last)| (first.max(cut), last));
+        }
+        let (Some(begin), Some(end)) = (self.entries.first(), self.entries.last()) else { return Ok(held) };
+        let is_row = self.entries.iter().zip(begin.index..).all(|(entry, index)| entry.index == index);
+        if !is_row || held.is_some_and(|(first, last)| begin.index < first || begin.index > last + 1) {
+            return Err(refused(format!("entries {} to {} do not continue {held:?}", begin.index, end.index)));
+        }
+        Ok(Some((held.map_or(begin.index, |(first, _)| first), end.index)))
+    }
 }
 
 /// What to write for several replicas, all or nothing.
@@ -61,16 +85,30 @@ pub struct ReplicaBatch {
 pub struct LogBatch {
     /// The replicas.
     pub replicas: Vec<ReplicaBatch>,
-    /// Whether it must be durable when the write returns.
+    /// Whether it must be durable when the write returns, and all before it. To be set wherever there are entries: the pages of what is not synced
+    /// reach a disk in any order, and only the entries of the last batch are verified when a log is opened. A batch with nothing in it syncs nothing.
     pub sync: bool,
 }
 
-/// The log of all replicas of a node.
+const WRITE: &str = "cannot write the log";
+
+/// What is said of every write after one that failed.
+fn poisoned(doing: &'static str) -> EngineError {
+    EngineError::Failed { doing, reason: "an earlier write of it failed, so this process must end".to_owned() }
+}
+
+/// What is said where entries are asked for that are not there.
+fn missing(shard: ShardId, from: u64, to: u64) -> EngineError {
+    EngineError::Damaged { what: format!("the log of shard {shard}"), reason: format!("entries {from} to {to} are missing") }
+}
+
+/// The log of all replicas of a node. A crash takes only what was not synced: whole batches, from the end.
 pub trait LogStore: Send + Sync {
-    /// Writes a batch. Waits for the disk: not to be called from a host loop. After an error the process must stop.
+    /// Writes a batch. Waits for the disk: not to be called from a host loop. After an error the process must stop; until then every other write
+    /// fails, too, since an fsync that succeeds after one that failed says nothing of what was before both.
     fn write(&self, batch: LogBatch) -> Result<(), EngineError>;
 
-    /// Entries `from <= index < to` in order: at least one, and no more after `max_bytes` are reached.
+    /// Entries `from <= index < to` in order, all of which must be there: at least one, and no more than `max_bytes` beyond that.
     fn entries(&self, shard: ShardId, from: u64, to: u64, max_bytes: u64) -> Result<Vec<StoredEntry>, EngineError>;
 
     /// The first and the last entry; `None` where there is none.
@@ -83,8 +121,9 @@ pub trait LogStore: Send + Sync {
     fn shards(&self) -> Vec<ShardId>;
 
     /// Removes files that hold only cut entries, and returns the replicas whose old entries keep files alive: they should flush and be cut.
+    /// Before a file goes, what was written becomes durable: the file may hold what a batch that a crash would take replaced.
     fn purge(&self) -> Result<Vec<ShardId>, EngineError>;
 
-    /// What the log holds on disk, in bytes.
+    /// What the log holds on disk, in bytes: whole files.
     fn disk_bytes(&self) -> u64;
 }

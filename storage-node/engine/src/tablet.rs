@@ -2,7 +2,8 @@
 //!
 //! A tablet is four ordered families of bytes. Writes are batches that become visible at once and durable together, at the next flush: there is
 //! no write-ahead log, because the Raft log is one already. After a crash a tablet is what its last completed flush, of all families
-//! together, made of it, and it says itself how far that is: the host writes the applied index into the same batch.
+//! together, made of it; it may have flushed by itself, between any two batches. It says itself how far that is: the host writes the applied
+//! index into the same batch.
 
 use crate::EngineError;
 use bytes::Bytes;
@@ -56,7 +57,7 @@ pub enum TabletChange {
     Put(TabletFamily, Bytes, Bytes),
     /// Removes a key.
     Delete(TabletFamily, Bytes),
-    /// Removes `from <= key < to`.
+    /// Removes `from <= key < to`; nothing where `from` is not before `to`.
     DeleteRange(TabletFamily, Bytes, Bytes),
 }
 
@@ -81,7 +82,7 @@ pub trait TabletRead {
     /// The value of a key.
     fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
-    /// Visits `from <= key < to` in order, until the visitor breaks.
+    /// Visits `from <= key < to` in order, until the visitor breaks. Some may have been visited before memory turns out not to suffice.
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError>;
 }
 

@@ -133,6 +133,6 @@ impl Node {
         let unsynced = self.disk.log.unsynced();
         let kept = if is_forgetful { unsynced.saturating_sub(draws.usize(1..5)) } else { draws.usize(..=unsynced) };
         self.disk.log.crash(kept);
-        self.disk.tablets.crash();
+        self.disk.tablets.crash(|_| 0);
     }
 }

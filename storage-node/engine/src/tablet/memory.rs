@@ -1,16 +1,19 @@
-//! Tablets in memory, with the crash behaviour of the real ones: what was not flushed is gone, and families are flushed together.
+//! Tablets in memory, with the crash behaviour of the real ones: what was not flushed is gone, families are flushed together, and a tablet may
+//! flush by itself between any two batches.
 
 use super::{Tablet, TabletChange, TabletFamily, TabletRead, TabletStore, TabletVisitor};
 use crate::EngineError;
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use strata_base::ShardId;
 
-type Families = [BTreeMap<Vec<u8>, Bytes>; TabletFamily::ALL.len()];
+/// Shared until they are written, so that a moment costs nothing.
+type Families = [Arc<BTreeMap<Vec<u8>, Bytes>>; TabletFamily::ALL.len()];
 
 /// A tablet in memory.
 #[derive(Debug, Default)]
@@ -18,17 +21,65 @@ pub struct MemoryTablet {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     now: Families,
     flushed: Families,
+    /// The batches since the last flush, and about as many bytes as they take.
+    unflushed: Vec<Vec<TabletChange>>,
+    unflushed_bytes: usize,
+}
+
+/// A real tablet flushes by itself when so much is in memory, in bytes.
+const WRITE_BUFFER_BYTES: usize = 32 << 20;
+
+impl State {
+    /// What was durable from the beginning.
+    fn durable(families: Families) -> State {
+        State { now: families.clone(), flushed: families, ..State::default() }
+    }
+
+    fn write(&mut self, changes: Vec<TabletChange>) {
+        if self.unflushed_bytes > WRITE_BUFFER_BYTES {
+            self.flush();
+        }
+        changes.iter().for_each(|change| make(&mut self.now, change));
+        self.unflushed_bytes += changes.iter().map(TabletChange::size).sum::<usize>();
+        self.unflushed.push(changes);
+    }
+
+    fn flush(&mut self) {
+        *self = State::durable(self.now.clone());
+    }
+}
+
+fn make(families: &mut Families, change: &TabletChange) {
+    match change {
+        TabletChange::Put(family, key, value) => {
+            Arc::make_mut(&mut families[*family as usize]).insert(key.to_vec(), value.clone());
+        }
+        TabletChange::Delete(family, key) => {
+            Arc::make_mut(&mut families[*family as usize]).remove(&key[..]);
+        }
+        TabletChange::DeleteRange(family, from, to) => {
+            Arc::make_mut(&mut families[*family as usize]).retain(|key, _| key[..] < from[..] || key[..] >= to[..]);
+        }
+    }
 }
 
 impl MemoryTablet {
-    /// What a crash leaves of it.
-    pub fn crash(&self) {
+    /// What a crash leaves of it: the last flush, and the first `kept` batches after it, since a real tablet may have flushed by itself between
+    /// any two batches.
+    pub fn crash(&self, kept: usize) {
         let mut state = self.lock();
-        state.now = state.flushed.clone();
+        let State { flushed: mut left, unflushed, .. } = std::mem::take(&mut *state);
+        unflushed.iter().take(kept).flatten().for_each(|change| make(&mut left, change));
+        *state = State::durable(left);
+    }
+
+    /// Batches that a crash may take.
+    pub fn unflushed(&self) -> usize {
+        self.lock().unflushed.len()
     }
 
     /// Every record, for comparison.
@@ -36,44 +87,79 @@ impl MemoryTablet {
         self.lock().now[family as usize].iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
+    fn moment(&self, is_in_memory: bool) -> Moment {
+        let state = self.lock();
+        Moment { now: state.now.clone(), flushed: state.flushed.clone(), is_in_memory }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a real tablet would have in memory: all but some of what was flushed. Which, follows from the key.
-struct InMemory<'a>(&'a MemoryTablet);
+/// One moment of a tablet.
+struct Moment {
+    now: Families,
+    flushed: Families,
+    is_in_memory: bool,
+}
 
-impl InMemory<'_> {
-    fn refuse_cold(&self, family: TabletFamily, key: &[u8]) -> Result<(), EngineError> {
-        const ONE_IN: u32 = 4;
-        let is_cold = crc32fast::hash(key).is_multiple_of(ONE_IN) && self.0.lock().flushed[family as usize].contains_key(key);
+impl Moment {
+    /// A real tablet has in memory what was written since the last flush, and of the rest what was read lately. Which that is, follows here from the
+    /// key: of what was flushed one record in `one_in` is not there, and of what never was, one in some more.
+    fn refuse_cold(&self, family: TabletFamily, key: &[u8], one_in: u32) -> Result<(), EngineError> {
+        const ONE_ABSENT_IN: u32 = 16;
+        if !self.is_in_memory {
+            return Ok(());
+        }
+        let flushed = &self.flushed[family as usize];
+        let is_cold = match (self.now[family as usize].get(key), flushed.get(key)) {
+            (Some(now), Some(old)) => now == old && crc32fast::hash(key).is_multiple_of(one_in),
+            (None, None) => !flushed.is_empty() && crc32fast::hash(key) % ONE_ABSENT_IN == 1,
+            _ => false,
+        };
         if is_cold { Err(EngineError::NotInMemory) } else { Ok(()) }
     }
 }
 
-impl TabletRead for InMemory<'_> {
+/// Of so many flushed records that are looked for, one is not in memory.
+const ONE_COLD_IN: u32 = 4;
+
+impl TabletRead for Moment {
     fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.refuse_cold(family, key)?;
-        self.0.get(family, key)
+        self.refuse_cold(family, key, ONE_COLD_IN)?;
+        Ok(self.now[family as usize].get(key).cloned())
     }
 
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
-        self.refuse_cold(family, from)?;
-        self.0.scan(family, from, to, visit)
+        // Neighbours lie in one block: after the first, which is looked for, few are missing; but any may be, when others were visited already.
+        const ONE_NEXT_IN: u32 = 16;
+        if from >= to {
+            return Ok(());
+        }
+        let range = (Bound::Included(from), Bound::Excluded(to));
+        let mut one_in = ONE_COLD_IN;
+        for (key, value) in self.now[family as usize].range::<[u8], _>(range) {
+            self.refuse_cold(family, key, one_in)?;
+            one_in = ONE_NEXT_IN;
+            if visit(key, value).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
-/// One moment.
-struct AtOnce(MemoryTablet);
+/// What a tablet would have in memory, with all writes until it is read.
+struct InMemory<'a>(&'a MemoryTablet);
 
-impl TabletRead for AtOnce {
+impl TabletRead for InMemory<'_> {
     fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.0.get(family, key)
+        self.0.moment(true).get(family, key)
     }
 
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
-        self.0.scan(family, from, to, visit)
+        self.0.moment(true).scan(family, from, to, visit)
     }
 }
 
@@ -83,14 +169,7 @@ impl Tablet for MemoryTablet {
     }
 
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
-        if from < to {
-            for (key, value) in self.lock().now[family as usize].range(from.to_vec()..to.to_vec()) {
-                if visit(key, value).is_break() {
-                    break;
-                }
-            }
-        }
-        Ok(())
+        self.moment(false).scan(family, from, to, visit)
     }
 
     fn in_memory(&self) -> Box<dyn TabletRead + '_> {
@@ -98,36 +177,20 @@ impl Tablet for MemoryTablet {
     }
 
     fn snapshot(&self) -> Box<dyn TabletRead + '_> {
-        let now = self.lock().now.clone();
-        Box::new(AtOnce(MemoryTablet { state: Mutex::new(State { now, flushed: Families::default() }) }))
+        Box::new(self.moment(false))
     }
 
     fn snapshot_in_memory(&self) -> Box<dyn TabletRead + '_> {
-        // Nothing is written while a simulation reads.
-        self.in_memory()
+        Box::new(self.moment(true))
     }
 
     fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError> {
-        let mut state = self.lock();
-        for change in changes {
-            match change {
-                TabletChange::Put(family, key, value) => {
-                    state.now[family as usize].insert(key.to_vec(), value);
-                }
-                TabletChange::Delete(family, key) => {
-                    state.now[family as usize].remove(&key[..]);
-                }
-                TabletChange::DeleteRange(family, from, to) => {
-                    state.now[family as usize].retain(|key, _| key[..] < from[..] || key[..] >= to[..]);
-                }
-            }
-        }
+        self.lock().write(changes);
         Ok(())
     }
 
     fn flush(&self) -> Result<(), EngineError> {
-        let mut state = self.lock();
-        state.flushed = state.now.clone();
+        self.lock().flush();
         Ok(())
     }
 
@@ -136,12 +199,14 @@ impl Tablet for MemoryTablet {
     }
 
     fn duplicate(&self) -> Option<Arc<dyn Tablet>> {
-        let now = self.lock().now.clone();
-        Some(Arc::new(MemoryTablet { state: Mutex::new(State { flushed: now.clone(), now }) }))
+        let mut state = self.lock();
+        // Files of this moment hold what was flushed for them.
+        state.flush();
+        Some(Arc::new(MemoryTablet { state: Mutex::new(state.clone()) }))
     }
 
     fn file_bytes(&self) -> u64 {
-        self.lock().flushed.iter().flatten().map(|(key, value)| (key.len() + value.len()) as u64).sum()
+        self.lock().flushed.iter().flat_map(|family| family.iter()).map(|(key, value)| (key.len() + value.len()) as u64).sum()
     }
 }
 
@@ -152,9 +217,9 @@ pub struct MemoryTabletStore {
 }
 
 impl MemoryTabletStore {
-    /// What a crash leaves of the tablets.
-    pub fn crash(&self) {
-        self.lock().values().for_each(|tablet| tablet.crash());
+    /// What a crash leaves of the tablets: of each as many unflushed batches as `kept` says, when it is told how many there are.
+    pub fn crash(&self, mut kept: impl FnMut(usize) -> usize) {
+        self.lock().values().for_each(|tablet| tablet.crash(kept(tablet.unflushed())));
     }
 
     /// The tablet of a shard with the highest generation.

@@ -60,11 +60,15 @@ impl RocksTabletStore {
     }
 
     fn open_at(&self, path: &Path, is_temporary: bool) -> Result<Arc<dyn Tablet>, EngineError> {
+        Ok(Arc::new(self.open_files(path, is_temporary)?))
+    }
+
+    fn open_files(&self, path: &Path, is_temporary: bool) -> Result<RocksTablet, EngineError> {
         let families = TabletFamily::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), self.options.clone()));
         let db = DB::open_cf_descriptors(&self.options, path, families).map_err(EngineError::failed("cannot open a tablet"))?;
         let mut write_options = WriteOptions::default();
         write_options.disable_wal(true);
-        Ok(Arc::new(RocksTablet::new(db, write_options, path, is_temporary)))
+        Ok(RocksTablet::new(db, write_options, path, is_temporary))
     }
 }
 
@@ -344,7 +348,9 @@ impl Tablet for RocksTablet {
             match change {
                 TabletChange::Put(family, key, value) => batch.put_cf(self.family(family), key, value),
                 TabletChange::Delete(family, key) => batch.delete_cf(self.family(family), key),
-                TabletChange::DeleteRange(family, from, to) => batch.delete_range_cf(self.family(family), from, to),
+                // Of a range that ends before it begins RocksDB would make an error, and take no write after it.
+                TabletChange::DeleteRange(family, from, to) if from < to => batch.delete_range_cf(self.family(family), from, to),
+                TabletChange::DeleteRange(..) => {}
             }
         }
         self.db.write_opt(&batch, &self.write_options).map_err(EngineError::failed("cannot write a tablet"))
@@ -372,6 +378,9 @@ impl Tablet for RocksTablet {
         files.map(|file| file.len()).sum()
     }
 }
+
+#[cfg(test)]
+mod trace_tests;
 
 #[cfg(test)]
 mod tests {
