@@ -185,11 +185,18 @@ impl Simulation {
         self.arrive_after(delay, node, event);
     }
 
-    /// The log says what it holds, and now and then that old entries of some replica keep files alive.
+    /// The log removes files and says what it holds, and whose old entries keep files alive; now and then it names everybody.
     pub(super) fn purged(&mut self, node: usize) {
         let is_late = self.draws.u8(..10) == 0;
+        // Before files go the log is synced, which a disk that forgets would do as little as any other sync.
+        let is_forgetful = self.options.planted == Some(Planted::ForgetfulLog);
         let at = &self.nodes[node];
-        let late = if is_late { at.disk.log.shards() } else { Vec::new() };
+        let purged = if is_forgetful { Ok(Vec::new()) } else { at.disk.log.purge() };
+        let late = match purged {
+            Ok(_) if is_late => at.disk.log.shards(),
+            Ok(late) => late,
+            Err(error) => return self.breaks(Check::Host.says(error.to_string())),
+        };
         let disk_bytes = at.disk.log.disk_bytes();
         self.arrive(node, Event::Purged { late, disk_bytes });
     }

@@ -112,6 +112,7 @@ impl Node {
             tier: options.has_bucket.then(bucket::settings),
         };
         self.routes = Arc::default();
+        self.disk.log.purge_beyond(options.log_bytes);
         let stores = Stores { log: self.disk.log.clone(), tablets: self.disk.tablets.clone(), identity: self.disk.identity.clone() };
         self.host = Some(Host::new(settings, stores, self.moment(now))?);
         self.life += 1;
@@ -133,6 +134,7 @@ impl Node {
         let unsynced = self.disk.log.unsynced();
         let kept = if is_forgetful { unsynced.saturating_sub(draws.usize(1..5)) } else { draws.usize(..=unsynced) };
         self.disk.log.crash(kept);
-        self.disk.tablets.crash(|_| 0);
+        // Now and then a tablet had flushed by itself.
+        self.disk.tablets.crash(|unflushed| if draws.u8(..4) == 0 { draws.usize(..=unflushed) } else { 0 });
     }
 }
