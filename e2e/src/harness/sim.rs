@@ -3,75 +3,77 @@
 //! ```text
 //!            ┌────────────── queue: (time, sequence, action) ──────────────┐
 //!            ▼                                                             │
-//!   clients, hand, faults ──► node: inbox ──► Host::turn ──► effects ──► disk, network
+//!   clients, hand, schedule ─► node: inbox ──► Host::turn ──► effects ──► disk, network
 //!                                                               │
 //!                                                               └──► history, tallies, what replicas held at which entry
 //! ```
 //!
-//! - One seed, one run: a hash over everything that happens says so ([`Played::trace`]).
-//! - A swarm: the seed chooses the size of the cluster and which kinds of trouble it meets; then come up to ten seconds of trouble, then
+//! - One run follows from its options, its schedule of faults and the seed of all other draws ([`Run`]): a hash over everything that happens says
+//!   so ([`Played::trace`]). A seed draws all three, from streams of their own.
+//! - A swarm: the seed chooses the size of the cluster and which kinds of trouble it meets; then come up to 28 seconds of trouble, then
 //!   everything is mended, and within a bound of simulated time every shard must serve, and all replicas must hold the same.
+//! - A run that breaks a promise is made smaller ([`shrink`]), and can be kept as a file.
 //! - The disk keeps what it said it keeps, and of the rest any prefix. Messages are lost, doubled, late and out of order.
 //! - What is checked: every counter, every key that one client writes, every replica at every applied entry against every other one, the
 //!   cluster's time against the true one, that every command is answered, and the history, by the checker outside.
 //! - That the checks can fail is checked too: [`Planted`] mistakes must be noticed.
 //!
-//! Not done here, and why: object store, splits and real time are not in it yet, because the hosts have none of them; a connection's parsing
-//! and forwarding stand before the hosts, and the process scenarios judge them.
+//! Not done here, and why: splits and real time are not in it yet, because the hosts have none of them; a connection's parsing and forwarding
+//! stand before the hosts, and the process scenarios judge them.
 
 mod account;
 mod bucket;
 mod checks;
 mod client;
+mod draws;
 mod effects;
 mod evidence;
 mod faults;
 mod hand;
+mod journal;
+mod limits;
 mod network;
 mod node;
 mod options;
+mod planted;
 mod queue;
+mod run;
+mod schedule;
+mod shrink;
 mod violation;
 
 use crate::history::{Call, History};
 use bucket::Bucket;
 use checks::Witness;
 use client::Crowd;
+use draws::Draws;
 use evidence::Evidence;
-use fastrand::Rng;
 use hand::Hand;
+use journal::Journal;
+use limits::{ACTIONS_MAX, ARCHIVED_BOUND, CONVERGED_BOUND, RESTORED_BOUND, SERVING_BOUND};
+pub use limits::{SHRINK_ATTEMPTS_MAX, SHRINK_TIME_MAX};
 use network::Network;
 use node::Node;
-use options::Options;
-pub use options::Planted;
+pub use options::{Options, StoreTrouble};
+pub use planted::Planted;
 use queue::{Action, MILLI, Queue, SECOND, Trace};
+pub use run::{Run, VERSION};
+pub use schedule::{Fault, Loss, TimedFault, Victim};
+pub use shrink::{Shrunk, shrink};
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 use strata_base::StoreId;
 use strata_node::host::Event;
 pub use violation::{Check, Violation};
-
-/// How long the cluster may take until it serves again, once everything is mended, in simulated microseconds: an election, an eviction that
-/// was ordered last, and a command's deadline.
-const SERVING_BOUND: u64 = 20 * SECOND;
-
-/// How long the cluster may take until all replicas hold the same.
-const CONVERGED_BOUND: u64 = 40 * SECOND;
-
-/// How long the archive may take until it has everything, in simulated microseconds: a path that a late request of the past took back is watched
-/// for three periods of a beat.
-const ARCHIVED_BOUND: u64 = 200 * SECOND;
-
-/// How many actions a simulation may take; one that needs more goes in circles.
-const ACTIONS_MAX: u64 = 5_000_000;
-
-/// How fast the clocks of nodes run, in percent of the true rate: two nodes may differ by nearly as much as leases allow.
-const RATE_PERCENT: std::ops::RangeInclusive<u64> = 90..=110;
 
 /// How much happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Commands that were acknowledged.
     pub operations: u64,
-    /// Faults, those of the store aside.
+    /// Faults that made a difference, those of the store's requests aside.
     pub faults: u64,
     /// Leaders beyond the first of each shard.
     pub leader_changes: u64,
@@ -93,7 +95,13 @@ pub struct Played {
 
 struct Simulation {
     options: Options,
-    draws: Rng,
+    /// What breaks, in the order of moments, until it is planned.
+    schedule: Vec<TimedFault>,
+    losses: Vec<Loss>,
+    planted: Option<Planted>,
+    /// Whether members come or go by what breaks.
+    changes_members: bool,
+    draws: Draws,
     queue: Queue,
     trace: Trace,
     nodes: Vec<Node>,
@@ -103,43 +111,32 @@ struct Simulation {
     bucket: Option<Bucket>,
     witness: Witness,
     evidence: Evidence,
-    is_healed: bool,
+    /// How often everything was mended.
+    era: u64,
     has_lost_disk: bool,
+    /// Faults that made a difference.
     faults: u64,
     crashes: u64,
     snapshots: u64,
     /// Reads that a leader answered by its lease.
     leased_reads: u64,
+    journal: Journal,
     /// The first promise that was broken.
     broken: Option<Violation>,
 }
 
-/// Plays one seed, with a mistake planted or none.
-pub fn play(seed: u64, planted: Option<Planted>) -> Result<Played, Violation> {
-    let mut draws = Rng::with_seed(seed);
-    let mut options = Options::draw(&mut draws);
-    options.planted = planted;
-    Simulation::new(options, draws).run()
-}
-
-/// How long a restore may take, in simulated microseconds: three periods of a dead owner's beat, and some.
-const RESTORED_BOUND: u64 = 180 * SECOND;
-
-/// Plays one seed beside a bucket: trouble, then the loss of every disk, twice, each followed by a restore.
-pub fn play_restores(seed: u64, planted: Option<Planted>) -> Result<Played, Violation> {
-    let mut draws = Rng::with_seed(seed);
-    let mut options = Options::draw(&mut draws);
-    (options.has_bucket, options.is_lost_amid, options.planted) = (true, draws.bool(), planted);
-    Simulation::new(options, draws).run()
-}
-
 impl Simulation {
-    fn new(options: Options, mut draws: Rng) -> Simulation {
-        let mut node = |node: usize| Node::new(StoreId(node as u64 + 1), draws.u64(..1 << 32), draws.u64(RATE_PERCENT));
-        let nodes = (0..options.nodes).map(&mut node).collect();
+    fn new(run: &Run) -> Simulation {
+        let (options, mut draws) = (run.options.clone(), Draws::of(run.seed));
+        let node = |nth: usize| Node::new(StoreId(nth as u64 + 1), draws.nodes.u64(..1 << 32), options.rate_percent(nth));
+        let nodes = (0..options.nodes).map(node).collect();
         Simulation {
             crowd: Crowd::new(options.clients),
             options,
+            schedule: run.faults.clone(),
+            losses: run.losses.clone(),
+            planted: run.planted,
+            changes_members: run.faults.iter().any(|timed| timed.fault.changes_members()),
             draws,
             queue: Queue::default(),
             trace: Trace::default(),
@@ -149,22 +146,40 @@ impl Simulation {
             bucket: None,
             witness: Witness::default(),
             evidence: Evidence::default(),
-            is_healed: false,
+            era: 0,
             has_lost_disk: false,
             faults: 0,
             crashes: 0,
             snapshots: 0,
             leased_reads: 0,
+            journal: Journal::default(),
             broken: None,
         }
     }
 
-    fn run(mut self) -> Result<Played, Violation> {
-        let told = format!("{:?}", self.options);
-        self.play().map_err(|violation| {
-            let sentence = format!("{}\nat {} ms of {told}", violation.sentence, self.queue.now() / MILLI);
-            Violation { sentence, ..violation }
-        })?;
+    /// Plays it; what came of it, and its journal.
+    fn run(mut self) -> (Result<Played, Violation>, String) {
+        let outcome = self.play_to_the_end();
+        if let Err(violation) = &outcome {
+            let check = violation.check.name();
+            self.tell(format!("{check} notices that a promise is broken"));
+        }
+        let journal = std::mem::take(&mut self.journal).into_text();
+        (outcome.map(|()| self.played()), journal)
+    }
+
+    fn play_to_the_end(&mut self) -> Result<(), Violation> {
+        // A panic of a host is a violation like any other.
+        let played = catch_unwind(AssertUnwindSafe(|| self.play()));
+        let panicked = |payload: Box<dyn Any + Send>| Err(Check::Host.says(format!("it panicked: {}", message_of(payload.as_ref()))));
+        played.unwrap_or_else(panicked).map_err(|violation| {
+            let now = self.queue.now();
+            let sentence = format!("{}\nat {} ms of {:?}", violation.sentence, now / MILLI, self.options);
+            Violation { sentence, at_micros: Some(now), ..violation }
+        })
+    }
+
+    fn played(self) -> Played {
         let (crowd, steps) = (&self.crowd, self.trace.steps());
         let summary = format!(
             "{} nodes, {} shards: {} acknowledged, {} read by leases, {} unknown, {} crashes, {} snapshots, {} restores ({} tablets compared), {} comparisons, {steps} steps",
@@ -185,7 +200,7 @@ impl Simulation {
             leader_changes: self.witness.leader_changes(),
             restores: self.bucket.as_ref().map_or(0, |bucket| bucket.restores),
         };
-        Ok(Played { trace: self.trace.hash(), history: self.crowd.history, summary, counts })
+        Played { trace: self.trace.hash(), history: self.crowd.history, summary, counts }
     }
 
     fn play(&mut self) -> Result<(), Violation> {
@@ -198,13 +213,13 @@ impl Simulation {
         for number in 0..self.options.clients {
             self.queue.after(0, Action::Client { number });
         }
-        let calm = if self.draws.bool() { SECOND } else { 0 };
         self.queue.after(0, Action::Hand);
-        self.queue.after(calm, Action::Fault);
-        self.queue.after(calm, Action::Look);
-        let faults_end = calm + self.options.faults_micros;
+        self.queue.after(0, Action::Look);
+        let faults = std::mem::take(&mut self.schedule);
+        self.plan_faults(faults);
+        let faults_end = self.options.trouble_micros;
         self.until(faults_end, |_| false)?;
-        if self.options.is_lost_amid {
+        if self.options.is_lost_amid && !self.losses.is_empty() {
             self.crowd.close_with(Vec::new());
             self.lose_and_restore()?;
             self.look();
@@ -223,16 +238,14 @@ impl Simulation {
         }
         self.crowd.judge_last_looks().map_err(|sentence| Check::Account.says(sentence))?;
         self.converge(faults_end)?;
-        if self.options.has_bucket {
-            self.lose_and_restore()?;
-        }
+        self.lose_and_restore()?;
         self.look();
         self.broken.take().map_or(Ok(()), Err)
     }
 
     /// From here on, this thread's hosts break the rule that the options name, or none.
     fn plant(&self) {
-        let rule = self.options.planted.and_then(Planted::rule);
+        let rule = self.planted.and_then(Planted::rule);
         #[cfg(feature = "planted")]
         strata_base::planted::plant(rule);
         assert!(rule.is_none() || strata_base::planted::CAN_PLANT, "rules of the nodes are broken only with the feature `planted`");
@@ -247,28 +260,25 @@ impl Simulation {
 
     /// Every disk is lost, again and again, amid a restore too; what is restored must serve.
     fn lose_and_restore(&mut self) -> Result<(), Violation> {
-        for round in 0..3 {
+        let losses = std::mem::take(&mut self.losses);
+        let last = losses.len().saturating_sub(1);
+        for (nth, loss) in losses.into_iter().enumerate() {
             let is_restorable = self.lose_everything()?;
             if !is_restorable {
                 return Ok(());
             }
             self.heal();
+            self.plan_faults(loss.faults);
             let begun = self.queue.now();
-            if round < 2 && self.draws.u8(..3) == 0 {
-                let moment = begun + self.draws.u64(..3 * SECOND);
-                self.until(moment, |_| false)?;
+            if let Some(micros) = loss.next_after_micros.filter(|_| nth < last) {
+                self.until(begun + micros, |_| false)?;
                 continue;
-            }
-            for node in 0..self.nodes.len() {
-                let moment = self.draws.u64(..3 * SECOND);
-                if self.draws.u8(..4) == 0 {
-                    self.until(begun + moment, |_| false)?;
-                    self.crash_for(node, moment / 4);
-                }
             }
             let founded = self.until(begun + RESTORED_BOUND, |simulation| simulation.hand.is_idle())?;
             must_live(founded, || format!("the restore does not end: {}", self.restoring()))?;
-            if self.draws.u8(..3) == 0 {
+            self.tell("everything that was ordered for the restore is done");
+            if loss.old_owner_returns {
+                self.tell("the lost incarnation claims its path once more");
                 self.wake_zombie();
             }
             self.crowd.close_with(self.probes());
@@ -347,7 +357,7 @@ impl Simulation {
             Action::Client { number } => self.client_steps(number),
             Action::Abandon { token } => self.abandon(token),
             Action::Hand => self.hand_steps(),
-            Action::Fault => self.break_something(),
+            Action::Fault { era, fault } => self.break_something(era, &fault),
             Action::Look => self.look(),
             // The node has crashed meanwhile, and with it whatever waited for this.
             _ => {}
@@ -362,14 +372,24 @@ impl Simulation {
         if self.nodes[node].stalled_until <= self.queue.now() {
             self.arrive(node, Event::Tick);
         }
-        let pause = self.nodes[node].tick_micros() + self.draws.u64(..MILLI);
+        let pause = self.nodes[node].tick_micros() + self.draws.nodes.u64(..MILLI);
         self.queue.after(pause, Action::Tick { node, life });
+    }
+
+    /// Writes a sentence into the journal.
+    fn tell(&mut self, sentence: impl AsRef<str>) {
+        self.journal.tell(self.queue.now(), sentence.as_ref());
     }
 
     /// A promise was broken; the first one is reported.
     fn breaks(&mut self, violation: Violation) {
         self.broken.get_or_insert(violation);
     }
+}
+
+fn message_of(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
 fn must_live(condition: bool, sentence: impl FnOnce() -> String) -> Result<(), Violation> {

@@ -3,14 +3,13 @@
 //! `STRATA_SEED=… cargo test -p strata-e2e --test simulation` plays that seed instead of a random one. `STRATA_SEEDS=1000` plays so many
 //! seeds after it. `make sim` plays many, and judges each of their histories; `make planted` breaks rules of the nodes, one by one.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::SystemTime,
-};
+mod schedules;
+
+use std::time::SystemTime;
 use strata_e2e::{
     checker,
     failure::Failure,
-    harness::sim::{Check, Planted, Played, Violation, play, play_restores},
+    harness::sim::{Check, Planted, Played, Run},
     say::say,
 };
 
@@ -26,23 +25,21 @@ const JUDGED: [u64; 5] = [4, 14, 19, 26, 27];
 /// Seeds among which a planted mistake must show.
 const PLANTED_SEEDS: std::ops::RangeInclusive<u64> = 1..=40;
 
-/// Plays a seed, and says how to play it again if it fails, even by a panic.
-fn hold(seed: u64, planted: Option<Planted>) -> Result<Played, Failure> {
-    caught(|| play(seed, planted), &format!("again: STRATA_SEED={seed} cargo test -p strata-e2e --test simulation"))
-}
-
-fn caught(play: impl FnOnce() -> Result<Played, Violation>, again: &str) -> Result<Played, Failure> {
-    let played = catch_unwind(AssertUnwindSafe(play));
-    let played = played.unwrap_or_else(|_| Err(Check::Host.says("it panicked, as said above")));
-    played.map_err(|violation| Failure::broken(format!("{violation}\n{again}")))
-}
-
 /// A way to play a seed.
 type Hold = fn(u64, Option<Planted>) -> Result<Played, Failure>;
 
+/// Plays a seed, and says how to play it again if it fails, even by a panic.
+fn hold(seed: u64, planted: Option<Planted>) -> Result<Played, Failure> {
+    played(&Run::of(seed, false, planted), &format!("again: STRATA_SEED={seed} cargo test -p strata-e2e --test simulation"))
+}
+
 /// Plays a seed beside a bucket, likewise.
 fn hold_restores(seed: u64, planted: Option<Planted>) -> Result<Played, Failure> {
-    caught(|| play_restores(seed, planted), &format!("again: STRATA_SEED={seed} cargo test -p strata-e2e --test simulation lost"))
+    played(&Run::of(seed, true, planted), &format!("again: STRATA_SEED={seed} cargo test -p strata-e2e --test simulation lost"))
+}
+
+fn played(run: &Run, again: &str) -> Result<Played, Failure> {
+    run.play().map_err(|violation| Failure::broken(format!("{violation}\n{again}")))
 }
 
 fn number(name: &str) -> Result<Option<u64>, Failure> {

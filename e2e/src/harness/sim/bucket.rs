@@ -11,7 +11,7 @@ use super::{
     Check, Simulation, Violation,
     checks::{Shown, shown},
     node::Disk,
-    options::Planted,
+    planted::Planted,
     queue::{Action, MILLI},
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -43,6 +43,8 @@ pub(super) struct Bucket {
     promised: BTreeMap<ShardId, u64>,
     /// The OWNER of the incarnation that was lost last.
     last_owner: Option<Bytes>,
+    /// Whether it does not answer at all.
+    pub(super) is_down: bool,
     pub(super) restores: u64,
     /// Restored tablets that could be compared with what their parent held.
     pub(super) compared: u64,
@@ -123,7 +125,7 @@ pub(super) fn document(
 impl Bucket {
     pub(super) fn new(faults: PerMille, seed: u64, first: ClusterDocument) -> Bucket {
         let store = Arc::new(FaultyObjects::new(MemoryObjects::default(), faults, seed));
-        Bucket { store, first, promised: BTreeMap::new(), last_owner: None, restores: 0, compared: 0 }
+        Bucket { store, first, promised: BTreeMap::new(), last_owner: None, is_down: false, restores: 0, compared: 0 }
     }
 
     /// What the operator orders every node.
@@ -157,18 +159,19 @@ impl Bucket {
     }
 
     /// The store fails for a while, or no longer.
-    pub(super) fn set_outage(&self, is_down: bool) {
+    pub(super) fn set_outage(&mut self, is_down: bool) {
+        self.is_down = is_down;
         self.store.set_outage(is_down.then_some(ErrorClass::Unreachable));
     }
 
     /// From now on the store does what it is asked, late effects of the past aside.
-    pub(super) fn mend(&self) {
+    pub(super) fn mend(&mut self) {
         self.set_outage(false);
         self.store.set_faults(PerMille::default());
     }
 
     /// What can be restored, by a store that does what it is asked, but for listings that lag.
-    fn plan(&self, now_ms: u64) -> Result<Plan, PlanError> {
+    fn plan(&mut self, now_ms: u64) -> Result<Plan, PlanError> {
         self.set_outage(false);
         self.store.set_faults(PerMille { lagging: 300, ..PerMille::default() });
         let mut planner = Planner::new(place(), layout(), Target::Latest, Options::default());
@@ -197,14 +200,14 @@ impl Simulation {
     /// A node asks the store.
     pub(super) fn ask_store(&mut self, node: usize, call: Call) {
         let life = self.nodes[node].life;
-        let delay = self.draws.u64(MILLI..20 * MILLI);
+        let delay = self.draws.store.u64(MILLI..20 * MILLI);
         self.queue.after(delay, Action::Ask { node, life, call });
     }
 
     /// The store does what it was asked, and answers if there is still somebody to hear it.
     pub(super) fn store_answers(&mut self, node: usize, life: u64, call: &Call) {
         let now_ms = self.queue.now() / MILLI;
-        let delay = self.draws.u64(MILLI..20 * MILLI);
+        let delay = self.draws.store.u64(MILLI..20 * MILLI);
         let Some(bucket) = &self.bucket else { return };
         let answer = bucket.store.answer(now_ms, call.request.clone());
         self.trace.note((node, call.request.key(), answer.result.is_ok()));
@@ -219,7 +222,7 @@ impl Simulation {
         }
         let done = self.nodes[node].work_with_files(work);
         let now = self.queue.now();
-        let delay = self.draws.u64(100..5 * MILLI);
+        let delay = self.draws.store.u64(100..5 * MILLI);
         let files = &mut self.nodes[node].disk.files;
         files.free_at = files.free_at.max(now) + delay;
         let wait = files.free_at - now;
@@ -245,6 +248,7 @@ impl Simulation {
     /// there was anything to restore.
     pub(super) fn lose_everything(&mut self) -> Result<bool, Violation> {
         self.look_now();
+        self.tell("every process and every disk is lost");
         let now_ms = self.queue.now() / MILLI;
         for node in 0..self.nodes.len() {
             if self.nodes[node].host.is_some() {
@@ -270,7 +274,7 @@ impl Simulation {
         };
         let promised = std::mem::take(&mut bucket.promised);
         for shard in &plan.shards {
-            let too_much = if self.options.planted == Some(Planted::PromisesTooMuch) { 3_000 } else { 0 };
+            let too_much = if self.planted == Some(Planted::PromisesTooMuch) { 3_000 } else { 0 };
             let promised = promised.get(&shard.shard).copied().unwrap_or(0) + too_much;
             if let Some(sentence) = self.witness.broken_promise(shard.shard, shard.cut, promised)
                 && self.options.time_is_sound

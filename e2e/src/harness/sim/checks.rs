@@ -3,7 +3,7 @@
 use super::{
     Check, Simulation, Violation,
     node::{EPOCH_MILLIS, Node},
-    options::Planted,
+    planted::Planted,
     queue::{Action, MILLI, SECOND},
 };
 use std::{
@@ -90,7 +90,7 @@ impl Simulation {
     pub(super) fn look(&mut self) {
         self.look_now();
         self.try_leases();
-        let pause = self.draws.u64(50 * MILLI..200 * MILLI);
+        let pause = self.draws.looks.u64(50 * MILLI..200 * MILLI);
         self.queue.after(pause, Action::Look);
     }
 
@@ -136,7 +136,7 @@ impl Simulation {
 
     /// The monotonic time that a node's connections see.
     pub(super) fn reader_ms(&self, node: usize) -> u64 {
-        let late_ms = if self.options.planted == Some(Planted::LateClocks) { 2_000 } else { 0 };
+        let late_ms = if self.planted == Some(Planted::LateClocks) { 2_000 } else { 0 };
         self.nodes[node].moment(self.queue.now()).monotonic_ms.saturating_sub(late_ms)
     }
 
@@ -155,7 +155,7 @@ impl Simulation {
 
     /// The mistake of [`Planted::StrayRecord`].
     fn plant_record(&mut self) {
-        if self.options.planted == Some(Planted::StrayRecord)
+        if self.planted == Some(Planted::StrayRecord)
             && self.queue.now() > SECOND
             && let Some((shard, _)) = self.hand.shards.first()
             && let Some(tablet) = self.nodes[0].disk.tablets.newest(*shard)
@@ -172,8 +172,9 @@ impl Simulation {
         if replica.members.is_empty() {
             return Ok(());
         }
-        if replica.role == ShardRole::Leader {
-            self.witness.leaders.insert((shard, replica.term));
+        if replica.role == ShardRole::Leader && self.witness.leaders.insert((shard, replica.term)) {
+            let (ordinal, term) = (self.hand.shards.iter().position(|(led, _)| *led == shard), replica.term);
+            self.tell(format!("node {node} leads shard {} in term {term}", ordinal.unwrap_or_default()));
         }
         let tablet = self.nodes[node].disk.tablets.newest(shard);
         let tablet = tablet.ok_or_else(|| Check::Replicas.says(format!("node {node} lost its tablet of shard {shard}")))?;

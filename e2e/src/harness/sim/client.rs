@@ -4,7 +4,7 @@ use super::{
     Check, Simulation,
     account::{Account, Expected},
     node::EPOCH_MILLIS,
-    options::Planted,
+    planted::Planted,
     queue::{Action, MILLI, SECOND, Token},
 };
 use crate::history::{Call, Fate, History, Operation};
@@ -225,12 +225,12 @@ impl Simulation {
             (Some(again), _) => vec![again],
             (None, Some(closing)) => closing.pop_front().into_iter().collect(),
             (None, None) if number == 0 && self.options.has_reader => {
-                if self.draws.u8(..3) == 0 {
-                    client.target = self.draws.usize(..self.nodes.len());
+                if self.draws.clients.u8(..3) == 0 {
+                    client.target = self.draws.clients.usize(..self.nodes.len());
                 }
-                vec![crowd.choose_read(&mut self.draws)]
+                vec![crowd.choose_read(&mut self.draws.clients)]
             }
-            (None, None) => crowd.choose(number, &mut self.draws, self.options.time_is_sound),
+            (None, None) => crowd.choose(number, &mut self.draws.clients, self.options.time_is_sound),
         };
         if next.is_empty() {
             return self.queue.after(10 * MILLI, Action::Client { number });
@@ -240,8 +240,8 @@ impl Simulation {
             // Nobody takes the connection: nothing happened.
             let client = &mut self.crowd.clients[number];
             client.again.extend(next);
-            client.target = self.draws.usize(..self.nodes.len());
-            let pause = self.draws.u64(5 * MILLI..50 * MILLI);
+            client.target = self.draws.clients.usize(..self.nodes.len());
+            let pause = self.draws.clients.u64(5 * MILLI..50 * MILLI);
             return self.queue.after(pause, Action::Client { number });
         }
         self.give(number, target, &next);
@@ -260,16 +260,17 @@ impl Simulation {
         }
         self.crowd.clients[number].waiting = calls.len();
         self.send_commands(node, &tokens, calls);
-        if self.options.planted == Some(Planted::CommandsTwice) && self.draws.u8(..20) == 0 {
+        if self.planted == Some(Planted::CommandsTwice) && self.draws.clients.u8(..20) == 0 {
             let ghosts: Vec<Token> = tokens.iter().map(|token| token | GHOST).collect();
             self.send_commands(node, &ghosts, calls);
         }
         if self.options.abandons {
-            let is_hasty = self.draws.u8(..100) == 0;
-            let patience = if is_hasty { self.draws.u64(..500 * MILLI) } else { self.draws.u64(100 * MILLI..1_500 * MILLI) };
+            let is_hasty = self.draws.clients.u8(..100) == 0;
+            let patience =
+                if is_hasty { self.draws.clients.u64(..500 * MILLI) } else { self.draws.clients.u64(100 * MILLI..1_500 * MILLI) };
             tokens.iter().for_each(|token| self.queue.after(patience, Action::Abandon { token: *token }));
         }
-        if self.options.planted == Some(Planted::StaleReads) {
+        if self.planted == Some(Planted::StaleReads) {
             for (token, (key, call)) in tokens.into_iter().zip(calls) {
                 if let Some(reply) = self.read_stale(node, key, call) {
                     self.command_done(token, &Outcome::Reply(reply));
@@ -297,12 +298,12 @@ impl Simulation {
             let call = call.expect("the simulation's commands are well-formed");
             let (shard, is_write) = (self.shard_of(key), call.spec.is_write());
             // A read that was forwarded in vain goes through the queue the second time.
-            let is_beside_queue = order.is_beside_queue(shard, is_write) && self.draws.u8(..4) > 0;
+            let is_beside_queue = order.is_beside_queue(shard, is_write) && self.draws.clients.u8(..4) > 0;
             commands.push(Command { shard, call, is_beside_queue, grant: None, room: ReplyRoom::default(), token: *token });
             order.begin(shard, is_write, &mut commands);
         }
         let life = self.nodes[node].life;
-        let delay = self.draws.u64(50..2 * MILLI);
+        let delay = self.draws.clients.u64(50..2 * MILLI);
         self.queue.after(delay, Action::Arrive { node, life, event: Event::Commands(commands) });
     }
 
@@ -341,25 +342,25 @@ impl Simulation {
     /// A node says what became of a command.
     pub(super) fn command_done(&mut self, token: Token, outcome: &Outcome) {
         let Some(pending) = self.crowd.pending.remove(&token) else { return };
-        let believed = self.options.planted == Some(Planted::RefusalsBelieved) && pending.call.name == "set";
+        let believed = self.planted == Some(Planted::RefusalsBelieved) && pending.call.name == "set";
         let fate = match outcome {
             Outcome::Reply(reply) => Fate::Ok(value(&pending.call, reply)),
             Outcome::NotDone(_) if believed => Fate::Ok("OK".into()),
             Outcome::NotDone(_) => Fate::Failed,
             Outcome::Unknown(_) => Fate::Unknown,
         };
-        let mut pause = self.draws.u64(MILLI..=self.options.think_micros);
+        let mut pause = self.draws.clients.u64(MILLI..=self.options.think_micros);
         if let (Outcome::NotDone(why), Fate::Failed) = (outcome, &fate) {
             let hinted = match why {
                 NotDone::NotLeader(Some(store)) => self.nodes.iter().position(|node| node.store() == *store),
                 _ => None,
             };
-            let hinted = hinted.filter(|node| *node != pending.node && self.draws.u8(..10) > 0);
+            let hinted = hinted.filter(|node| *node != pending.node && self.draws.clients.u8(..10) > 0);
             if hinted.is_none() {
-                pause = self.draws.u64(10 * MILLI..100 * MILLI);
+                pause = self.draws.clients.u64(10 * MILLI..100 * MILLI);
             }
             let client = &mut self.crowd.clients[pending.client];
-            client.target = hinted.unwrap_or_else(|| self.draws.usize(..self.nodes.len()));
+            client.target = hinted.unwrap_or_else(|| self.draws.clients.usize(..self.nodes.len()));
             client.again.push_back((pending.key.clone(), pending.call.clone()));
         }
         self.settle(&pending, fate, pause);
@@ -368,7 +369,7 @@ impl Simulation {
     /// A client stops waiting: it will never know.
     pub(super) fn abandon(&mut self, token: Token) {
         if let Some(pending) = self.crowd.pending.remove(&token) {
-            self.crowd.clients[pending.client].target = self.draws.usize(..self.nodes.len());
+            self.crowd.clients[pending.client].target = self.draws.clients.usize(..self.nodes.len());
             self.settle(&pending, Fate::Unknown, MILLI);
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     Check, Simulation,
     node::Node,
-    options::Planted,
+    planted::Planted,
     queue::{Action, MILLI, Parcel, SECOND, Token},
 };
 use strata_base::StoreId;
@@ -17,7 +17,7 @@ impl Simulation {
             Event::Commands(commands) => Event::Commands(self.read_by_leases(node, commands)),
             event => event,
         };
-        let delay = self.draws.u64(10..MILLI);
+        let delay = self.draws.nodes.u64(10..MILLI);
         let at = &mut self.nodes[node];
         at.inbox.push(event);
         if !at.is_turn_due {
@@ -53,7 +53,7 @@ impl Simulation {
         match effect {
             Effect::WriteLog { batch, number } => {
                 let slowness = self.slowness(node);
-                let latency = slowness * if batch.sync { self.draws.u64(200..4 * MILLI) } else { self.draws.u64(10..100) };
+                let latency = slowness * if batch.sync { self.draws.disks.u64(200..4 * MILLI) } else { self.draws.disks.u64(10..100) };
                 let at = &mut self.nodes[node];
                 at.writes.push_back((number, batch));
                 at.disk_free_at = at.disk_free_at.max(self.queue.now()) + latency;
@@ -62,20 +62,20 @@ impl Simulation {
             Effect::Send { to, messages } => self.send(node, to, messages),
             Effect::SendSnapshot { to, shard, from_peer, to_peer, bytes, tablet } => {
                 let parcel = Parcel { to, shard, from_peer, to_peer, bytes, tablet };
-                let delay = self.slowness(node) * self.draws.u64(100..20 * MILLI);
+                let delay = self.slowness(node) * self.draws.disks.u64(100..20 * MILLI);
                 self.queue.after(delay, Action::TakeSnapshot { node, life, parcel });
             }
             Effect::Flush { shard, generation, applied, tablet } => {
-                let delay = self.slowness(node) * self.draws.u64(MILLI..30 * MILLI);
+                let delay = self.slowness(node) * self.draws.disks.u64(MILLI..30 * MILLI);
                 self.queue.after(delay, Action::Flush { node, life, shard, generation, applied, tablet });
             }
             Effect::Read(read) => self.begin_cold_read(node, read),
             Effect::PurgeLog => {
-                let delay = self.draws.u64(MILLI..10 * MILLI);
+                let delay = self.draws.disks.u64(MILLI..10 * MILLI);
                 self.queue.after(delay, Action::Purge { node, life });
             }
             Effect::RetainTablet { shard, keep } => {
-                let delay = self.slowness(node) * self.draws.u64(100..10 * MILLI);
+                let delay = self.slowness(node) * self.draws.disks.u64(100..10 * MILLI);
                 self.queue.after(delay, Action::Retain { node, life, shard, keep });
             }
             Effect::StoreIdentity(identity) => self.nodes[node].disk.identity = identity,
@@ -96,8 +96,8 @@ impl Simulation {
     /// A thread of the node reads from the disk. Some take so long that another node leads before they read.
     pub(super) fn begin_cold_read(&mut self, node: usize, read: Box<ColdRead<Token>>) {
         let (life, slowness) = (self.nodes[node].life, self.slowness(node));
-        let is_late = self.draws.u8(..20) == 0;
-        let delay = if is_late { self.draws.u64(MILLI..2_000 * MILLI) } else { slowness * self.draws.u64(50..2 * MILLI) };
+        let is_late = self.draws.disks.u8(..20) == 0;
+        let delay = if is_late { self.draws.disks.u64(MILLI..2_000 * MILLI) } else { slowness * self.draws.disks.u64(50..2 * MILLI) };
         self.queue.after(delay, Action::ReadCold { node, life, read });
     }
 
@@ -117,7 +117,7 @@ impl Simulation {
 
     /// How much longer than usual a node's disk takes.
     fn slowness(&mut self, node: usize) -> u64 {
-        let rare = self.draws.u8(..100) == 0;
+        let rare = self.draws.disks.u8(..100) == 0;
         match (self.nodes[node].slow_until > self.queue.now(), rare) {
             (true, _) => 50,
             (false, true) => 20,
@@ -132,22 +132,22 @@ impl Simulation {
     fn send(&mut self, node: usize, to: StoreId, mut messages: Vec<PeerMessage>) {
         let reached = self.node_of(to).filter(|other| self.nodes[*other].host.is_some() && self.network.carries(node, *other));
         if reached.is_none() {
-            if self.draws.bool() {
-                let delay = self.draws.u64(MILLI..SECOND / 2);
+            if self.draws.network.bool() {
+                let delay = self.draws.network.u64(MILLI..SECOND / 2);
                 self.arrive_after(delay, node, Event::Unreachable(to));
             }
             return;
         }
         let (loss, from) = (self.network.loss, self.nodes[node].store());
-        messages.retain(|_| self.draws.u32(..1_000) >= loss);
+        messages.retain(|_| self.draws.network.u32(..1_000) >= loss);
         if messages.is_empty() {
             return;
         }
-        if self.draws.u32(..1_000) < self.network.doubling {
-            let delay = self.network.delay(&mut self.draws);
+        if self.draws.network.u32(..1_000) < self.network.doubling {
+            let delay = self.network.delay(&mut self.draws.network);
             self.queue.after(delay, Action::Deliver { to, from, messages: messages.clone() });
         }
-        let delay = self.network.delay(&mut self.draws);
+        let delay = self.network.delay(&mut self.draws.network);
         self.queue.after(delay, Action::Deliver { to, from, messages });
     }
 
@@ -168,7 +168,7 @@ impl Simulation {
             return self.queue.at(at.stalled_until, Action::WriteLog { node, life: at.life });
         }
         let Some((number, mut batch)) = at.writes.pop_front() else { return };
-        if self.options.planted == Some(Planted::ForgetfulLog) {
+        if self.planted == Some(Planted::ForgetfulLog) {
             batch.sync = false;
         }
         let written = at.disk.log.write(batch);
@@ -181,15 +181,15 @@ impl Simulation {
 
     /// The disk has written a tablet; the host hears of it a little later.
     pub(super) fn flushed(&mut self, node: usize, event: Event<Token>) {
-        let delay = self.draws.u64(100..5 * MILLI);
+        let delay = self.draws.disks.u64(100..5 * MILLI);
         self.arrive_after(delay, node, event);
     }
 
     /// The log removes files and says what it holds, and whose old entries keep files alive; now and then it names everybody.
     pub(super) fn purged(&mut self, node: usize) {
-        let is_late = self.draws.u8(..10) == 0;
+        let is_late = self.draws.disks.u8(..10) == 0;
         // Before files go the log is synced, which a disk that forgets would do as little as any other sync.
-        let is_forgetful = self.options.planted == Some(Planted::ForgetfulLog);
+        let is_forgetful = self.planted == Some(Planted::ForgetfulLog);
         let at = &self.nodes[node];
         let purged = if is_forgetful { Ok(Vec::new()) } else { at.disk.log.purge() };
         let late = match purged {
@@ -212,8 +212,8 @@ impl Simulation {
     pub(super) fn take_snapshot(&mut self, node: usize, mut parcel: Parcel) {
         let Some(copy) = parcel.tablet.duplicate() else { return self.breaks(Check::Host.says("a tablet in memory has no copy")) };
         parcel.tablet = copy;
-        let longest = if self.draws.u8(..5) == 0 { 2 * SECOND } else { 50 * MILLI };
-        let delay = self.network.delay(&mut self.draws) + self.draws.u64(MILLI..longest);
+        let longest = if self.draws.network.u8(..5) == 0 { 2 * SECOND } else { 50 * MILLI };
+        let delay = self.network.delay(&mut self.draws.network) + self.draws.network.u64(MILLI..longest);
         let life = self.nodes[node].life;
         self.snapshots += 1;
         self.queue.after(delay, Action::LandSnapshot { node, life, parcel });
@@ -223,32 +223,33 @@ impl Simulation {
     pub(super) fn land_snapshot(&mut self, node: usize, parcel: Parcel) {
         let reached = self.node_of(parcel.to).filter(|other| self.nodes[*other].host.is_some() && self.network.carries(node, *other));
         let Parcel { shard, from_peer, to_peer, bytes, tablet, .. } = parcel;
-        let mut succeeded = reached.is_some() && self.draws.u32(..1_000) >= self.network.loss;
+        let mut succeeded = reached.is_some() && self.draws.network.u32(..1_000) >= self.network.loss;
         if let (true, Some(other)) = (succeeded, reached) {
             self.trace.note((shard.0, to_peer.0));
             self.arrive(other, Event::SnapshotArrived { shard, from: from_peer, to: to_peer, bytes, tablet });
-            succeeded = self.draws.u8(..20) > 0;
+            succeeded = self.draws.network.u8(..20) > 0;
         }
-        let delay = self.draws.u64(MILLI..20 * MILLI);
+        let delay = self.draws.network.u64(MILLI..20 * MILLI);
         self.arrive_after(delay, node, Event::SnapshotSent { shard, to: to_peer, succeeded });
     }
 
     /// A node's process ends without warning.
     pub(super) fn crash(&mut self, node: usize) {
-        let is_forgetful = self.options.planted == Some(Planted::ForgetfulLog);
-        self.nodes[node].crash(&mut self.draws, is_forgetful);
+        let is_forgetful = self.planted == Some(Planted::ForgetfulLog);
+        self.nodes[node].crash(&mut self.draws.disks, is_forgetful);
         self.abandon_all_at(node);
         self.crashes += 1;
     }
 
     /// A node's process starts on its disk.
     pub(super) fn start(&mut self, node: usize) {
-        let (seed, now) = (self.draws.u64(..), self.queue.now());
+        let (seed, now) = (self.draws.nodes.u64(..), self.queue.now());
         let at: &mut Node = &mut self.nodes[node];
         if let Err(error) = at.start(&self.options, seed, now) {
             return self.breaks(Check::Host.says(format!("node {node} does not start: {error}")));
         }
         at.disk_free_at = now;
+        self.journal.tell(now, &format!("node {node} starts"));
         let life = at.life;
         self.queue.after(0, Action::Tick { node, life });
     }

@@ -62,7 +62,7 @@ impl Simulation {
 
     /// What is not archived lies in a log. New members are filled by snapshots, whose logs begin late.
     pub(super) fn look_at_cuts(&self) -> Result<(), Violation> {
-        if self.bucket.is_none() || self.options.replacement || self.options.moves {
+        if self.bucket.is_none() || self.changes_members {
             return Ok(());
         }
         for (shard, _) in &self.hand.shards {

@@ -1,166 +1,140 @@
-//! What breaks: one fault after the other at random moments, of the kinds that the seed has chosen; and at last everything is mended.
+//! What breaks is done: the faults of a run's schedule, one by one; and at last everything is mended.
 
 use super::{
     Simulation, bucket,
-    queue::{Action, MILLI, SECOND},
+    queue::Action,
+    schedule::{Fault, TimedFault, Victim},
 };
 
-/// A kind of trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Fault {
-    Crash,
-    CrashAll,
-    CutOneWay,
-    Isolate,
-    Mend,
-    Lose,
-    Delay,
-    SlowDisk,
-    Stall,
-    Vanish,
-    SkewClock,
-    MendClocks,
-    MoveLeaders,
-    LoseDisk,
-    MoveMember,
-    TroubleBucket,
-}
-
 impl Simulation {
-    fn kinds(&self) -> Vec<Fault> {
-        let options = &self.options;
-        let may_isolate = options.cuts && options.only_victim.is_none();
-        let table = [
-            (options.crashes, Fault::Crash),
-            (options.crashes, Fault::Crash),
-            (options.whole_crashes, Fault::CrashAll),
-            (may_isolate, Fault::CutOneWay),
-            (may_isolate, Fault::Isolate),
-            (may_isolate, Fault::Mend),
-            (options.loss && options.only_victim.is_none(), Fault::Lose),
-            (options.delays, Fault::Delay),
-            (options.slow_disks, Fault::SlowDisk),
-            (options.stalls, Fault::Stall),
-            (may_isolate && options.stalls, Fault::Vanish),
-            (may_isolate && options.stalls, Fault::Vanish),
-            (options.skew_ms > 0, Fault::SkewClock),
-            (options.skew_ms > 0, Fault::MendClocks),
-            (options.transfers, Fault::MoveLeaders),
-            (options.transfers, Fault::MoveLeaders),
-            (options.replacement, Fault::LoseDisk),
-            (options.moves, Fault::MoveMember),
-            (options.moves, Fault::MoveMember),
-            (options.has_bucket, Fault::TroubleBucket),
-            (options.has_bucket, Fault::TroubleBucket),
-        ];
-        table.into_iter().filter(|(is_chosen, _)| *is_chosen).map(|(_, fault)| fault).collect()
+    /// Plans what breaks between now and the next mending; moments count from now.
+    pub(super) fn plan_faults(&mut self, faults: Vec<TimedFault>) {
+        let era = self.era;
+        for TimedFault { at_micros, fault } in faults {
+            self.queue.after(at_micros, Action::Fault { era, fault });
+        }
     }
 
-    /// Something breaks, and the next fault is planned.
-    pub(super) fn break_something(&mut self) {
-        if self.is_healed {
-            return;
-        }
-        if let Some(fault) = self.draws.choice(self.kinds()) {
-            self.faults += 1;
+    /// Something breaks, unless everything was mended meanwhile.
+    pub(super) fn break_something(&mut self, era: u64, fault: &Fault) {
+        if era == self.era {
             self.trace.note(fault);
-            self.inflict(fault);
+            self.tell(fault.to_string());
+            let has_effect = self.inflict(fault);
+            self.faults += u64::from(has_effect);
+            if !has_effect {
+                self.tell("  which changes nothing");
+            }
         }
-        let pause = self.draws.u64(1..2 * self.options.calm_micros);
-        self.queue.after(pause, Action::Fault);
     }
 
-    fn victim(&mut self) -> usize {
-        let any = self.draws.usize(..self.nodes.len());
-        self.options.only_victim.unwrap_or(any)
+    fn node_of_victim(&mut self, whom: Victim) -> usize {
+        match whom {
+            Victim::Node(node) => node,
+            Victim::LeaderOf { shard, or_node } => {
+                let node = self.nth_leader(shard).map_or(or_node, |(_, node, _)| node);
+                self.tell(format!("  which is node {node}"));
+                node
+            }
+        }
     }
 
-    /// Half of the time, a node that leads.
-    fn leading_node(&mut self) -> Option<usize> {
-        let (shard, _) = self.draws.choice(self.hand.shards.clone()).filter(|_| self.draws.bool())?;
-        self.leader(shard).map(|(node, _)| node)
-    }
-
-    fn inflict(&mut self, fault: Fault) {
+    /// Does it. Whether it made a difference.
+    fn inflict(&mut self, fault: &Fault) -> bool {
         let now = self.queue.now();
-        let victim = self.victim();
-        let is_quick = self.draws.u8(..3) == 0;
-        let length = if is_quick { self.draws.u64(MILLI..50 * MILLI) } else { self.draws.u64(50 * MILLI..2 * SECOND) };
-        match fault {
-            Fault::Crash => self.crash_for(victim, length),
-            Fault::CrashAll => {
-                for node in 0..self.nodes.len() {
-                    let length = self.draws.u64(5 * MILLI..if is_quick { 50 * MILLI } else { SECOND });
-                    self.crash_for(node, length);
-                }
+        match *fault {
+            Fault::Crash { node, micros } => self.crash_for(node, micros),
+            Fault::CrashAll { ref micros } => {
+                let crashed = micros.iter().enumerate().filter(|(node, micros)| self.crash_for(*node, **micros)).count();
+                crashed > 0
             }
-            Fault::CutOneWay => {
-                let to = self.draws.usize(..self.nodes.len());
-                self.network.cut(victim, to);
+            Fault::CutOneWay { from, to } => self.network.cut(from, to),
+            Fault::Isolate { whom } => {
+                let node = self.node_of_victim(whom);
+                self.network.isolate(node, self.nodes.len())
             }
-            Fault::Isolate => {
-                let victim = self.leading_node().unwrap_or(victim);
-                self.network.isolate(victim, self.nodes.len());
-            }
-            Fault::Vanish => {
+            Fault::Vanish { whom, micros } => {
                 // When it comes back it still believes what it believed, and hears nobody who knows better.
-                let victim = self.leading_node().unwrap_or(victim);
-                self.nodes[victim].stalled_until = now + length;
-                self.network.isolate(victim, self.nodes.len());
+                let node = self.node_of_victim(whom);
+                self.nodes[node].stalled_until = now + micros;
+                self.network.isolate(node, self.nodes.len());
+                true
             }
-            Fault::Mend => self.network.mend(),
-            Fault::Lose => {
-                self.network.loss = self.draws.u32(..200);
-                self.network.doubling = self.draws.u32(..200);
+            Fault::MendCuts => self.network.mend(),
+            Fault::Lose { loss, doubling } => {
+                (self.network.loss, self.network.doubling) = (loss, doubling);
+                true
             }
-            Fault::Delay => self.network.delay_micros = self.draws.u64(MILLI..60 * MILLI),
-            Fault::SlowDisk => self.nodes[victim].slow_until = now + length,
-            Fault::Stall => self.nodes[victim].stalled_until = now + length,
-            Fault::SkewClock => self.skew_clock(),
-            Fault::MendClocks => self.nodes.iter_mut().for_each(|node| node.skew_ms = 0),
-            Fault::MoveLeaders => self.move_leaders(),
-            Fault::MoveMember => self.move_member(),
-            Fault::TroubleBucket => self.trouble_bucket(),
-            Fault::LoseDisk => {
-                if !self.has_lost_disk && self.hand.may_replace() {
-                    self.has_lost_disk = true;
-                    self.lose_disk(victim);
-                    self.restart_after(victim, length);
-                }
+            Fault::Delay { micros } => {
+                self.network.delay_micros = micros;
+                true
             }
+            Fault::SlowDisk { node, micros } => {
+                self.nodes[node].slow_until = now + micros;
+                true
+            }
+            Fault::Stall { node, micros } => {
+                self.nodes[node].stalled_until = now + micros;
+                true
+            }
+            Fault::SkewClock { node, millis } => std::mem::replace(&mut self.nodes[node].skew_ms, millis) != millis,
+            Fault::MendClocks => self.mend_clocks(),
+            Fault::EvictLeaders { node, millis } => {
+                self.evict_leaders(node, millis);
+                self.nodes[node].host.is_some()
+            }
+            Fault::TransferLeader { shard, member } => self.transfer_leader(shard, member),
+            Fault::LoseDisk { node, micros } => self.lose_disk_once(node, micros),
+            Fault::MoveMember { shard, member, other, goes_back } => self.move_member(shard, member, other, goes_back),
+            Fault::StoreLeaves => self.set_outage(true),
+            Fault::StoreReturns => self.set_outage(false),
+            Fault::Checkpoint { shard } => self.bucket.is_some() && self.order_checkpoint(shard),
         }
     }
 
-    /// The clocks of a minority of any shard's members are off; always of the same nodes, so that it stays one.
-    fn skew_clock(&mut self) {
-        let minority = (self.options.replicas - 1) / 2;
-        let victim = match self.options.only_victim {
-            Some(only) => only,
-            None => self.draws.usize(..minority),
-        };
-        let bound = self.options.skew_ms;
-        let skew_ms = self.draws.i64(-bound..=bound);
-        // Half of the time it is as far off as it gets.
-        self.nodes[victim].skew_ms = if self.draws.bool() { skew_ms } else { bound * skew_ms.signum() };
+    fn mend_clocks(&mut self) -> bool {
+        let was_wrong = self.nodes.iter().any(|node| node.skew_ms != 0);
+        self.nodes.iter_mut().for_each(|node| node.skew_ms = 0);
+        was_wrong
     }
 
-    pub(super) fn crash_for(&mut self, node: usize, length: u64) {
-        if self.nodes[node].host.is_some() {
+    fn set_outage(&mut self, is_down: bool) -> bool {
+        let Some(bucket) = self.bucket.as_mut().filter(|bucket| bucket.is_down != is_down) else { return false };
+        bucket.set_outage(is_down);
+        true
+    }
+
+    fn lose_disk_once(&mut self, node: usize, micros: u64) -> bool {
+        let may_lose = !self.has_lost_disk && self.hand.may_replace();
+        if may_lose {
+            self.has_lost_disk = true;
+            self.lose_disk(node);
+            self.restart_after(node, micros);
+        }
+        may_lose
+    }
+
+    /// A process ends without warning, and starts again later. Whether there was one.
+    fn crash_for(&mut self, node: usize, micros: u64) -> bool {
+        let is_running = self.nodes[node].host.is_some();
+        if is_running {
             self.crash(node);
-            self.restart_after(node, length);
+            self.restart_after(node, micros);
         }
+        is_running
     }
 
-    fn restart_after(&mut self, node: usize, length: u64) {
+    fn restart_after(&mut self, node: usize, micros: u64) {
         let life = self.nodes[node].life;
-        self.queue.after(length, Action::Restart { node, life });
+        self.queue.after(micros, Action::Restart { node, life });
     }
 
-    /// Everything is mended; clocks may stay wrong on a minority.
+    /// Everything is mended, and nothing that was planned breaks any more; clocks may stay wrong on a minority.
     pub(super) fn heal(&mut self) {
-        self.is_healed = true;
+        self.tell("everything is mended");
+        self.era += 1;
         self.network.heal();
-        self.bucket.iter().for_each(bucket::Bucket::mend);
+        self.bucket.iter_mut().for_each(bucket::Bucket::mend);
         let now = self.queue.now();
         for node in 0..self.nodes.len() {
             if !self.options.skew_stays {

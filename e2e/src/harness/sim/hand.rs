@@ -1,4 +1,4 @@
-//! The operator's part by hand: founds the cluster, moves leaders at random, and puts an emptied disk in the place of a lost one.
+//! The operator's part by hand: founds the cluster, moves leaders and members as the schedule says, and puts an emptied disk in the place of a lost one.
 
 use super::{
     Check, Simulation,
@@ -8,10 +8,7 @@ use super::{
 };
 use std::collections::{BTreeMap, VecDeque};
 use strata_base::{Epoch, IncarnationId, PeerId, ShardId, SlotRange, StoreId, TableId};
-use strata_engine::{
-    objects::PerMille,
-    tier::{documents::MemberDocument, restore::Plan},
-};
+use strata_engine::tier::{documents::MemberDocument, restore::Plan};
 use strata_node::host::Event;
 use strata_node_api::{Answer, Member, MemberChange, MemberRole, NodeAddress, Order, OrderKind, RefusalClass, ShardReport, ShardRole};
 
@@ -73,10 +70,9 @@ impl Simulation {
     pub(super) fn found(&mut self) {
         self.hand.incarnation = FIRST_INCARNATION;
         let shards = self.place_shards();
-        if self.options.has_bucket {
+        if let Some(trouble) = self.options.store {
             let first = bucket::document(CLUSTER, FIRST_INCARNATION, &documents(&shards), None);
-            let (faults, seed) = (self.store_faults(), self.draws.u64(..));
-            self.bucket = Some(Bucket::new(faults, seed, first));
+            self.bucket = Some(Bucket::new(trouble.per_mille(), self.draws.store.u64(..), first));
         }
         self.order_founding(&shards);
     }
@@ -124,35 +120,12 @@ impl Simulation {
         self.hand.desks = desks;
     }
 
-    fn store_faults(&mut self) -> PerMille {
-        let mut often = |bound: u64| if self.draws.bool() { self.draws.u64(..bound) } else { 0 };
-        PerMille {
-            internal: often(80),
-            throttled: often(40),
-            timeout_without_effect: often(40),
-            timeout_with_effect: often(40),
-            late: often(20),
-            truncated: often(20),
-            flipped: often(10),
-            lagging: often(40),
-        }
-    }
-
-    /// The store of objects goes away or comes back, or a shard is to be checkpointed.
-    pub(super) fn trouble_bucket(&mut self) {
-        let Some(bucket) = &self.bucket else { return };
-        match self.draws.u8(..4) {
-            0 => bucket.set_outage(true),
-            1 => bucket.set_outage(false),
-            _ => {
-                if let Some((shard, _)) = self.draws.choice(self.hand.shards.clone())
-                    && let Some((leader, _)) = self.leader(shard)
-                {
-                    let not_before_millis = EPOCH_MILLIS + self.queue.now() / MILLI;
-                    self.order(leader, OrderKind::Checkpoint { shard, not_before_millis });
-                }
-            }
-        }
+    /// A shard is to be checkpointed. Whether somebody led it.
+    pub(super) fn order_checkpoint(&mut self, shard: usize) -> bool {
+        let Some((shard, leader, _)) = self.nth_leader(shard) else { return false };
+        let not_before_millis = EPOCH_MILLIS + self.queue.now() / MILLI;
+        self.order(leader, OrderKind::Checkpoint { shard, not_before_millis });
+        true
     }
 
     fn directory(&self) -> Vec<NodeAddress> {
@@ -179,7 +152,7 @@ impl Simulation {
             }
         }
         self.step_replacement();
-        let pause = self.draws.u64(20 * MILLI..150 * MILLI);
+        let pause = self.draws.hand.u64(20 * MILLI..150 * MILLI);
         self.queue.after(pause, Action::Hand);
     }
 
@@ -197,12 +170,12 @@ impl Simulation {
         let life = self.nodes[node].life;
         let arrival = |order| Action::Arrive { node, life, event: Event::Order { order: Box::new(order), ticket } };
         let may_be_late = !matches!(order.order, OrderKind::Directory { .. });
-        if may_be_late && self.draws.u8(..8) == 0 {
+        if may_be_late && self.draws.hand.u8(..8) == 0 {
             // A request that was given up arrives all the same, late. The operator gives the directory again in every pass; the hand gives it once.
-            let delay = self.draws.u64(..4 * SECOND);
+            let delay = self.draws.hand.u64(..4 * SECOND);
             self.queue.after(delay, arrival(order.clone()));
         }
-        let delay = self.draws.u64(MILLI..20 * MILLI);
+        let delay = self.draws.hand.u64(MILLI..20 * MILLI);
         self.queue.after(delay, arrival(order));
         ticket
     }
@@ -234,18 +207,23 @@ impl Simulation {
         }
     }
 
-    /// Asks a random leader to give a shard to a random member, or a random node to give all away for a while.
-    pub(super) fn move_leaders(&mut self) {
-        let node = self.draws.usize(..self.nodes.len());
-        if self.draws.u8(..3) == 0 {
-            let for_millis = self.draws.u64(..1_500);
-            self.order(node, OrderKind::EvictLeaders { for_millis });
-        } else if let Some((shard, _)) = self.draws.choice(self.hand.shards.clone())
-            && let Some((leader, report)) = self.leader(shard)
-            && let Some(to) = self.draws.choice(report.members)
-        {
-            self.order(leader, OrderKind::TransferLeader { shard, to: to.peer });
-        }
+    /// A node shall give its leaders away for a while.
+    pub(super) fn evict_leaders(&mut self, node: usize, for_millis: u64) {
+        self.order(node, OrderKind::EvictLeaders { for_millis });
+    }
+
+    /// The leader of a shard shall make way for a member. Whether somebody led it.
+    pub(super) fn transfer_leader(&mut self, shard: usize, member: usize) -> bool {
+        let Some((shard, leader, report)) = self.nth_leader(shard) else { return false };
+        let Some(to) = nth_of(&report.members, member) else { return false };
+        self.order(leader, OrderKind::TransferLeader { shard, to: to.peer });
+        true
+    }
+
+    /// The leader of the shard at a place, and what it says of itself.
+    pub(super) fn nth_leader(&self, nth: usize) -> Option<(ShardId, usize, ShardReport)> {
+        let (shard, _) = *self.hand.shards.get(nth)?;
+        self.leader(shard).map(|(node, report)| (shard, node, report))
     }
 
     /// The newest leader of a shard that serves, and what it says of itself.
@@ -275,25 +253,23 @@ impl Simulation {
         }
     }
 
-    /// A member of one shard moves to a node that has none of it.
-    pub(super) fn move_member(&mut self) {
+    /// A member of one shard moves to a node that has none of it, or the last one back where it came from. Whether one does.
+    pub(super) fn move_member(&mut self, shard: usize, member: usize, other: usize, goes_back: bool) -> bool {
         if !self.hand.is_idle() {
-            return;
+            return false;
         }
-        let Some((any, _)) = self.draws.choice(self.hand.shards.clone()) else { return };
-        // Half of the moves go back where the last one came from.
-        let back = self.hand.left.filter(|_| self.draws.bool());
+        let Some((any, _)) = self.hand.shards.get(shard).copied() else { return false };
+        let back = self.hand.left.filter(|_| goes_back);
         let shard = back.map_or(any, |(shard, _)| shard);
-        let Some((_, report)) = self.leader(shard) else { return };
+        let Some((_, report)) = self.leader(shard) else { return false };
         let is_member = |store: StoreId| report.members.iter().any(|member| member.store == store);
         let others: Vec<StoreId> = self.nodes.iter().map(Node::store).filter(|store| !is_member(*store)).collect();
-        let stores: Vec<StoreId> = report.members.iter().map(|member| member.store).collect();
         let back = back.map(|(_, store)| store).filter(|store| others.contains(store));
-        if let (Some(any), Some(old)) = (self.draws.choice(others), self.draws.choice(stores)) {
-            let new = back.unwrap_or(any);
-            self.hand.left = Some((shard, old));
-            self.hand.replacement = Some(Replacement { new, old, only: Some(shard) });
-        }
+        let (Some(any), Some(leaving)) = (nth_of(&others, other), nth_of(&report.members, member)) else { return false };
+        let (new, old) = (back.unwrap_or(*any), leaving.store);
+        self.hand.left = Some((shard, old));
+        self.hand.replacement = Some(Replacement { new, old, only: Some(shard) });
+        true
     }
 
     /// Brings every shard one step nearer to having the new store in the place of the old one.
@@ -306,7 +282,7 @@ impl Simulation {
                 continue;
             };
             let leaving = report.members.iter().find(|member| report.is_joint && member.store == old).map(|member| member.peer);
-            if let Some(to) = leaving.filter(|_| self.draws.bool()) {
+            if let Some(to) = leaving.filter(|_| self.draws.hand.bool()) {
                 // Somebody else moves leaders at a bad moment.
                 self.order(leader, OrderKind::TransferLeader { shard, to });
             }
@@ -352,6 +328,11 @@ impl Simulation {
 fn documents(shards: &[(ShardId, SlotRange, Vec<Member>)]) -> Vec<(ShardId, SlotRange, Vec<MemberDocument>)> {
     let document = |member: &Member| MemberDocument { peer: member.peer, store: member.store, voter: true };
     shards.iter().map(|(shard, slots, members)| (*shard, *slots, members.iter().map(document).collect())).collect()
+}
+
+/// The one at a place, counted around.
+fn nth_of<T>(all: &[T], nth: usize) -> Option<&T> {
+    all.get(nth.checked_rem(all.len())?)
 }
 
 fn voter(peer: PeerId, store: StoreId) -> Member {

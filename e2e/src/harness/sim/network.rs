@@ -18,22 +18,24 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Cuts one direction.
-    pub(super) fn cut(&mut self, from: usize, to: usize) {
-        self.cuts.insert((from, to));
+    /// Cuts one direction. Whether it was whole.
+    pub(super) fn cut(&mut self, from: usize, to: usize) -> bool {
+        from != to && self.cuts.insert((from, to))
     }
 
-    /// Cuts a node off, in both directions.
-    pub(super) fn isolate(&mut self, node: usize, nodes: usize) {
+    /// Cuts a node off, in both directions. Whether one of them was whole.
+    pub(super) fn isolate(&mut self, node: usize, nodes: usize) -> bool {
+        let before = self.cuts.len();
         for other in (0..nodes).filter(|other| *other != node) {
             self.cut(node, other);
             self.cut(other, node);
         }
+        self.cuts.len() > before
     }
 
-    /// Mends every cut.
-    pub(super) fn mend(&mut self) {
-        self.cuts.clear();
+    /// Mends every cut. Whether there was one.
+    pub(super) fn mend(&mut self) -> bool {
+        !std::mem::take(&mut self.cuts).is_empty()
     }
 
     /// Ends all trouble.

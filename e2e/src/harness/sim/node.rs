@@ -109,7 +109,7 @@ impl Node {
             leases: options.leases,
             pledge_millis: options.pledge_millis,
             zone: String::new(),
-            tier: options.has_bucket.then(bucket::settings),
+            tier: options.store.map(|_| bucket::settings()),
         };
         self.routes = Arc::default();
         self.disk.log.purge_beyond(options.log_bytes);

@@ -1,95 +1,78 @@
 //! What a seed chooses before anything happens: the size of the cluster, its budgets, and which kinds of trouble it meets (a swarm: each seed
 //! has some of them, so that no kind always hides another).
 
-use super::queue::{MILLI, SECOND};
+use super::{
+    limits::{CLIENTS_MAX, NODES_MAX, RATES_PERCENT, SHARDS_MAX, THINK_MICROS, TROUBLE_MICROS},
+    queue::{MILLI, SECOND},
+};
 use fastrand::Rng;
-use strata_base::planted::{CAN_PLANT, Mistake};
+use serde::{Deserialize, Serialize};
+use strata_engine::objects::PerMille;
 use strata_node::limits;
 
-/// A mistake put into the simulated world on purpose, to see that the checks notice it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Planted {
-    /// The disk says that an append is durable, and a crash takes it all the same.
-    ForgetfulLog,
-    /// Now and then a command reaches the node twice.
-    CommandsTwice,
-    /// A client takes "not done" for "done".
-    RefusalsBelieved,
-    /// One replica gets a record that the others do not have.
-    StrayRecord,
-    /// The archive promises three seconds more than it has.
-    PromisesTooMuch,
-    /// Reads are answered by a follower's tablet.
-    StaleReads,
-    /// Readers look at a clock that is behind that of their host.
-    LateClocks,
-    /// A rule of the nodes is broken.
-    Rule(Mistake),
-}
-
-impl Planted {
-    /// Mistakes of the world around the nodes.
-    const OF_WORLD: [(Planted, &str); 7] = [
-        (Planted::ForgetfulLog, "forgetful-log"),
-        (Planted::CommandsTwice, "commands-twice"),
-        (Planted::RefusalsBelieved, "refusals-believed"),
-        (Planted::StrayRecord, "stray-record"),
-        (Planted::PromisesTooMuch, "promises-too-much"),
-        (Planted::StaleReads, "stale-reads"),
-        (Planted::LateClocks, "late-clocks"),
-    ];
-
-    /// All that this build can make: rules of the nodes are broken only where the feature `planted` is on.
-    pub fn all() -> Vec<Planted> {
-        let rules = Mistake::ALL.iter().filter(|_| CAN_PLANT).map(|rule| Planted::Rule(*rule));
-        Planted::OF_WORLD.into_iter().map(|(mistake, _)| mistake).chain(rules).collect()
-    }
-
-    /// What it is called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Planted::Rule(rule) => rule.name(),
-            of_world => Planted::OF_WORLD.iter().find(|(mistake, _)| *mistake == of_world).map_or("", |(_, name)| name),
-        }
-    }
-
-    /// The rule of the nodes that it breaks.
-    pub(super) fn rule(self) -> Option<Mistake> {
-        if let Planted::Rule(rule) = self { Some(rule) } else { None }
-    }
-
-    /// Whether it can only show beside a bucket.
-    pub fn needs_bucket(self) -> bool {
-        use Mistake::{
-            ArchivedAssumed, CheckpointIndexLate, CutBeforeArchive, CutPerReplica, DocumentBeforeFiles, ListingBelieved,
-            PromiseWithoutProof, SnapshotAmidRestore,
-        };
-        let of_tier = [
-            ArchivedAssumed,
-            CheckpointIndexLate,
-            CutBeforeArchive,
-            CutPerReplica,
-            DocumentBeforeFiles,
-            ListingBelieved,
-            PromiseWithoutProof,
-            SnapshotAmidRestore,
-        ];
-        self == Planted::PromisesTooMuch || self.rule().is_some_and(|rule| of_tier.contains(&rule))
-    }
-}
-
-/// What a seed chose.
-#[derive(Clone, Debug)]
-pub(super) struct Options {
-    pub(super) nodes: usize,
-    pub(super) replicas: usize,
-    pub(super) shards: u16,
-    pub(super) clients: usize,
-    pub(super) log_bytes: u64,
+/// Where and how a run is played: everything that is neither a fault nor a draw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Nodes.
+    pub nodes: usize,
+    /// Members of each shard.
+    pub replicas: usize,
+    /// Shards.
+    pub shards: u16,
+    /// Clients.
+    pub clients: usize,
     /// The longest pause of a client between two commands, in microseconds.
-    pub(super) think_micros: u64,
-    /// How long things break, in microseconds.
-    pub(super) faults_micros: u64,
+    pub think_micros: u64,
+    /// Whether one of the clients only reads, here and there.
+    pub has_reader: bool,
+    /// Whether clients give commands up.
+    pub abandons: bool,
+    /// How long things break, in microseconds; then everything is mended.
+    pub trouble_micros: u64,
+    /// How much log a node keeps, in bytes.
+    pub log_bytes: u64,
+    /// How fast the monotonic clock of each node runs, in percent of the true rate.
+    pub rates_percent: Vec<u64>,
+    /// Whether clocks stay wrong after the faults have ended.
+    pub skew_stays: bool,
+    /// Whether the time of the cluster is bounded by the true one, so that short times to live may be judged.
+    pub time_is_sound: bool,
+    /// Whether leaders read by leases.
+    pub leases: bool,
+    /// How long a pledge is, in milliseconds: that of the product, or one that outlasts elections, so that whatever breaks a lease shows.
+    pub pledge_millis: u64,
+    /// The bucket beside the nodes, if there is one, and how it fails.
+    pub store: Option<StoreTrouble>,
+    /// Whether the disks are lost amid writes, or after all is quiet.
+    pub is_lost_amid: bool,
+}
+
+/// How often requests to the store of objects go wrong, in thousandths: [`PerMille`] as a schedule's file has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreTrouble {
+    /// 500 without effect.
+    pub internal: u64,
+    /// SlowDown without effect.
+    pub throttled: u64,
+    /// No answer, and nothing happened.
+    pub timeout_without_effect: u64,
+    /// No answer, yet it happened.
+    pub timeout_with_effect: u64,
+    /// No answer, and it happens later.
+    pub late: u64,
+    /// A read ends early.
+    pub truncated: u64,
+    /// A read has one bit flipped.
+    pub flipped: u64,
+    /// A list ends early.
+    pub lagging: u64,
+}
+
+/// Which kinds of trouble a run meets, and how often: what its faults are drawn from.
+#[derive(Clone, Debug)]
+pub(super) struct Swarm {
     /// The mean time between two faults, in microseconds.
     pub(super) calm_micros: u64,
     pub(super) crashes: bool,
@@ -103,45 +86,46 @@ pub(super) struct Options {
     pub(super) replacement: bool,
     /// Whether members move between nodes, where there are more of these.
     pub(super) moves: bool,
-    /// Whether one of the clients only reads, here and there.
-    pub(super) has_reader: bool,
-    pub(super) abandons: bool,
     /// The furthest that a minority's clocks are off, in milliseconds.
-    pub(super) skew_ms: i64,
-    /// Whether clocks stay wrong after the faults have ended.
-    pub(super) skew_stays: bool,
+    pub(super) skew_millis: i64,
     /// Where clocks are wildly wrong and deadlines are judged, trouble meets only this node: two of three clocks must be right and heard.
     pub(super) only_victim: Option<usize>,
-    /// Whether the time of the cluster is bounded by the true one, so that short times to live may be judged.
-    pub(super) time_is_sound: bool,
-    /// Whether there is a bucket beside the nodes.
-    pub(super) has_bucket: bool,
-    /// Whether the disks are lost amid writes, or after all is quiet.
-    pub(super) is_lost_amid: bool,
-    /// Whether leaders read by leases.
-    pub(super) leases: bool,
-    /// How long a pledge is: that of the product, or one that outlasts elections, so that whatever breaks a lease shows.
-    pub(super) pledge_millis: u64,
-    pub(super) planted: Option<Planted>,
+}
+
+impl StoreTrouble {
+    fn draw(draws: &mut Rng) -> StoreTrouble {
+        let mut often = |bound: u64| if draws.bool() { draws.u64(..bound) } else { 0 };
+        StoreTrouble {
+            internal: often(80),
+            throttled: often(40),
+            timeout_without_effect: often(40),
+            timeout_with_effect: often(40),
+            late: often(20),
+            truncated: often(20),
+            flipped: often(10),
+            lagging: often(40),
+        }
+    }
+
+    pub(super) fn per_mille(self) -> PerMille {
+        let StoreTrouble { internal, throttled, timeout_without_effect, timeout_with_effect, late, truncated, flipped, lagging } = self;
+        PerMille { internal, throttled, timeout_without_effect, timeout_with_effect, late, truncated, flipped, lagging }
+    }
+}
+
+/// Nodes, and members of each shard.
+fn size(draws: &mut Rng) -> (usize, usize) {
+    let nodes = draws.choice([3, 3, 3, 3, 4, 5, 5, 6, NODES_MAX]).unwrap_or(3);
+    let replicas = if nodes >= 5 && draws.u8(..3) == 0 { 5 } else { 3 };
+    (nodes, replicas)
 }
 
 impl Options {
-    pub(super) fn draw(draws: &mut Rng) -> Options {
-        let nodes = if draws.u8(..3) == 0 { 5 } else { 3 };
-        let replicas = if nodes == 5 && draws.u8(..3) == 0 { 5 } else { 3 };
-        let is_small = draws.u8(..100) < 60;
-        let log_bytes = if is_small { 1 << draws.u32(11..15) } else { 64 << 20 };
-        let think_micros = 1 << draws.u32(11..16);
+    pub(super) fn draw(has_bucket: bool, draws: &mut Rng) -> (Options, Swarm) {
+        let (nodes, replicas) = size(draws);
         let mut often = |percent: u8| draws.u8(..100) < percent;
-        let (is_skewed, is_wild, keeps_time) = (often(40), often(50), often(50));
-        let mut options = Options {
-            nodes,
-            replicas,
-            shards: 1,
-            clients: 3,
-            log_bytes,
-            think_micros,
-            faults_micros: 6 * SECOND,
+        let (is_small, is_skewed, is_wild, keeps_time) = (often(60), often(40), often(50), often(50));
+        let mut swarm = Swarm {
             calm_micros: 500 * MILLI,
             crashes: often(70),
             whole_crashes: often(30),
@@ -153,39 +137,57 @@ impl Options {
             transfers: often(60),
             replacement: often(35),
             moves: nodes > replicas && often(70),
-            has_reader: often(50),
-            abandons: often(40),
-            skew_ms: 0,
-            skew_stays: often(50),
+            skew_millis: 0,
             only_victim: None,
-            time_is_sound: true,
-            has_bucket: false,
-            is_lost_amid: false,
-            leases: true,
-            pledge_millis: limits::PLEDGE_MILLIS,
-            planted: None,
         };
-        options.shards = draws.u16(1..=4);
-        options.clients = draws.usize(3..=6);
-        options.faults_micros = draws.u64(8..=20) * SECOND;
-        options.calm_micros = draws.u64(60..=600) * MILLI;
+        let (has_reader, abandons, skew_stays, is_lost_amid) = (often(50), often(40), often(50), often(50));
+        let most_shards = if often(60) { SHARDS_MAX / 2 } else { SHARDS_MAX };
+        swarm.calm_micros = draws.u64(80..=500) * MILLI;
         if is_skewed {
-            options.skew_ms = if is_wild { draws.choice([700, 3_000, 100_000, 3_600_000]).unwrap_or(700) } else { 450 };
+            swarm.skew_millis = if is_wild { draws.choice([700, 3_000, 100_000, 3_600_000]).unwrap_or(700) } else { 450 };
         }
-        if is_skewed && is_wild {
-            options.time_is_sound = keeps_time;
-            if keeps_time {
-                (options.only_victim, options.whole_crashes, options.replacement) = (Some(draws.usize(..nodes)), false, false);
-                options.moves = false;
-                (options.crashes, options.transfers) = (true, true);
-            }
+        if is_skewed && is_wild && keeps_time {
+            (swarm.only_victim, swarm.whole_crashes, swarm.replacement) = (Some(draws.usize(..nodes)), false, false);
+            (swarm.moves, swarm.crashes, swarm.transfers) = (false, true, true);
         }
-        // One disk lost for ever and one clock wrong for ever are two of three members: whoever has the newest log may not lead then.
-        options.skew_stays &= !options.replacement;
-        options.leases = draws.u8(..4) > 0;
-        if draws.bool() {
-            options.pledge_millis = 4 * limits::PLEDGE_MILLIS;
-        }
-        options
+        let options = Options {
+            nodes,
+            replicas,
+            shards: draws.u16(1..=most_shards),
+            clients: draws.usize(5..=CLIENTS_MAX),
+            think_micros: 1 << draws.u32(11..15),
+            has_reader,
+            abandons,
+            trouble_micros: draws.u64(14..=28) * SECOND,
+            log_bytes: if is_small { 1 << draws.u32(11..15) } else { 64 << 20 },
+            rates_percent: (0..nodes).map(|_| draws.u64(RATES_PERCENT)).collect(),
+            // One disk lost for ever and one clock wrong for ever are two of three members: whoever has the newest log may not lead then.
+            skew_stays: skew_stays && !swarm.replacement,
+            time_is_sound: !(is_skewed && is_wild) || keeps_time,
+            leases: draws.u8(..4) > 0,
+            pledge_millis: if draws.bool() { 4 * limits::PLEDGE_MILLIS } else { limits::PLEDGE_MILLIS },
+            store: has_bucket.then(|| StoreTrouble::draw(draws)),
+            is_lost_amid,
+        };
+        (options, swarm)
+    }
+
+    /// How fast the monotonic clock of a node runs, in percent of the true rate.
+    pub(super) fn rate_percent(&self, node: usize) -> u64 {
+        self.rates_percent.get(node).copied().unwrap_or(100)
+    }
+
+    /// Whether a run can be played so.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Options { nodes, replicas, shards, clients, .. } = *self;
+        let within = |is_within: bool, sentence: String| if is_within { Ok(()) } else { Err(sentence) };
+        within((1..=NODES_MAX).contains(&nodes), format!("{nodes} nodes are not between 1 and {NODES_MAX}"))?;
+        within((1..=nodes).contains(&replicas), format!("{replicas} replicas do not fit on {nodes} nodes"))?;
+        within((1..=SHARDS_MAX).contains(&shards), format!("{shards} shards are not between 1 and {SHARDS_MAX}"))?;
+        within((1..=CLIENTS_MAX).contains(&clients), format!("{clients} clients are not between 1 and {CLIENTS_MAX}"))?;
+        within(THINK_MICROS.contains(&self.think_micros), format!("think_micros is not within {THINK_MICROS:?}"))?;
+        within(TROUBLE_MICROS.contains(&self.trouble_micros), format!("trouble_micros is not within {TROUBLE_MICROS:?}"))?;
+        let rates = self.rates_percent.iter().all(|rate| RATES_PERCENT.contains(rate));
+        within(rates, format!("rates_percent are not all within {RATES_PERCENT:?}"))
     }
 }

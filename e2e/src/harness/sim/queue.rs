@@ -1,5 +1,6 @@
 //! What will happen, in the order in which it happens, and the trace of what did.
 
+use super::schedule::Fault;
 use std::{
     cmp::{Ordering, Reverse},
     collections::BinaryHeap,
@@ -53,8 +54,8 @@ pub(super) enum Action {
     Abandon { token: Token },
     /// The operator's hand does what is next.
     Hand,
-    /// Something breaks.
-    Fault,
+    /// Something breaks, unless everything was mended since it was planned.
+    Fault { era: u64, fault: Fault },
     /// Replicas are looked at.
     Look,
 }

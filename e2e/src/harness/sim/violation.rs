@@ -1,9 +1,11 @@
 //! A promise that was broken, and which check noticed.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What is checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Check {
     /// What clients were told of counters, and of keys that one of them writes.
     Account,
@@ -52,7 +54,7 @@ impl Check {
 
     /// It noticed this.
     pub fn says(self, sentence: impl Into<String>) -> Violation {
-        Violation { check: self, sentence: sentence.into() }
+        Violation { check: self, sentence: sentence.into(), at_micros: None }
     }
 }
 
@@ -63,6 +65,8 @@ pub struct Violation {
     pub check: Check,
     /// What it noticed.
     pub sentence: String,
+    /// When it noticed, in microseconds since the run began; what is judged after the end has no moment.
+    pub at_micros: Option<u64>,
 }
 
 impl fmt::Display for Violation {

@@ -278,7 +278,7 @@ fn shows(read: &dyn TabletRead, (family, from, to): (TabletFamily, &[u8], &[u8])
 }
 
 proptest! {
-    #![proptest_config(traces::config(32))]
+    #![proptest_config(traces::config(24))]
 
     #[test]
     fn the_model_is_what_the_tablet_is_crashes_included(is_short: bool, steps in vec(step(), 1..40)) {
