@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= $(STRATA_CACHE)/target
 export STRATA_CACHE CARGO_TARGET_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build fmt lint test demo demo-down bench sim planted
+.PHONY: help deps build fmt lint test demo demo-down bench sim planted siege
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -35,6 +35,11 @@ planted: ## Break rules of the nodes on purpose, one by one: each must be found 
 	@e2e/suite --deps
 	cargo build --locked --workspace --features strata-e2e/planted --bin strata-sim
 	@exec "$(CARGO_TARGET_DIR)/debug/strata-sim" planted $(PLANTED)
+
+siege: ## Real processes under all faults: `make siege MINUTES=30`, `SEED=…` for the same schedule again
+	@e2e/suite --deps
+	cargo build --locked --workspace --bins
+	@ulimit -n "$$(ulimit -Hn)"; exec "$(CARGO_TARGET_DIR)/debug/strata-siege" --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(SIEGE)
 
 demo: ## A cluster on a real Kubernetes on this machine, that outlives everything but its bucket
 	@e2e/suite --deps

@@ -17,7 +17,7 @@ use std::{
 const JUDGE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long the search for an order may take for one key, in seconds; beyond it the key is undecided, and the scenario fails.
-const SECONDS_PER_KEY: &str = "20";
+const SECONDS_PER_KEY: u64 = 20;
 
 /// How far the cluster's clock may be from the clients' on one machine, in milliseconds: a node further off may not lead.
 const CLOCK_OFFSET_MILLIS: u64 = 500;
@@ -30,7 +30,8 @@ pub async fn linearizable(history: &History, path: &Path) -> Result<(), Failure>
     let program = program()?;
     history.write(path, CLOCK_OFFSET_MILLIS)?;
     let output = path.with_extension("verdict");
-    let mut judge = Ward::start(&program, [Path::new("-seconds-per-key"), Path::new(SECONDS_PER_KEY), path], &output)?;
+    let seconds = SECONDS_PER_KEY.to_string();
+    let mut judge = Ward::start(&program, [Path::new("-seconds-per-key"), Path::new(&seconds), path], &output)?;
     let what = format!("{PROGRAM} has judged {} operations", history.operations().len());
     let status = wait::until(JUDGE_DEADLINE, &what, async || judge.ended().ok_or_else(|| "it still thinks".to_owned()));
     let status = status.await?;
@@ -38,6 +39,9 @@ pub async fn linearizable(history: &History, path: &Path) -> Result<(), Failure>
     match status.code() {
         Some(0) => Ok(()),
         Some(1) => Err(Failure::broken(format!("the history {} is not linearizable:\n{verdict}", path.display()))),
+        Some(3) => {
+            Err(Failure::Late { what: format!("every key of {} is decided", path.display()), seconds: SECONDS_PER_KEY, seen: verdict })
+        }
         _ => Err(Failure::broken(format!("{PROGRAM} could not judge {} ({status}):\n{verdict}", path.display()))),
     }
 }

@@ -8,6 +8,7 @@ pub mod kubernetes;
 pub mod node_client;
 pub mod node_process;
 pub mod object_store;
+pub mod partition;
 pub mod ports;
 pub mod process;
 pub mod redis_server;

@@ -9,6 +9,8 @@
 //!      └─────► checker            history-check: linearizability, by a program that shares no code with Strata
 //! ```
 //!
+//! [`siege`] plays all faults at once on such processes, for half an hour.
+//!
 //! The rules it keeps:
 //! - It judges from outside: what clients were answered, and what nodes report. It links nothing of evaluation or of Raft, but for
 //!   [`harness::sim`]: the same hosts on one thread over models of disk, network and clocks, thousands of stories in a minute.
@@ -52,4 +54,5 @@ pub mod history;
 pub mod place;
 pub mod say;
 pub mod scene;
+pub mod siege;
 pub mod workload;

@@ -44,7 +44,8 @@ pub struct Ground {
 }
 
 impl Ground {
-    async fn start(seed: u64) -> Result<Ground, Failure> {
+    /// Starts the server and the proxy before it. `seed` only spreads the search for ports.
+    pub async fn start(seed: u64) -> Result<Ground, Failure> {
         let mut ports = Ports::reserve(seed)?;
         let store = ObjectStore::start(&test_folder()?, ports.take()).await?;
         let proxy = S3Proxy::start(ports.take(), store.port(), None).await?;
@@ -137,12 +138,7 @@ impl Scene {
 
     /// Where clients reach these nodes.
     pub fn endpoints_of(&self, nodes: &[usize]) -> Endpoints {
-        let ports = || nodes.iter().map(|node| self.cluster.ports(*node));
-        let address = |port: u16| format!("127.0.0.1:{port}");
-        Endpoints {
-            plain: ports().map(|ports| address(ports.plain)).collect(),
-            cluster: ports().map(|ports| address(ports.cluster)).collect(),
-        }
+        self.cluster.endpoints_of(nodes)
     }
 
     /// A client that goes to the node first, through `door`.

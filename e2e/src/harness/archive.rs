@@ -72,6 +72,18 @@ impl Recovery {
         if self.shards.len() < self.count { 0 } else { self.shards.iter().map(|(_, one)| one.recovery_latest_millis).min().unwrap_or(0) }
     }
 
+    /// Keeps, for each shard, the later of both moments: what was promised once holds for ever.
+    pub fn or_later(&mut self, other: Recovery) {
+        self.count = self.count.max(other.count);
+        for (slots, archive) in other.shards {
+            match self.shards.iter_mut().find(|(known, _)| *known == slots) {
+                Some((_, known)) if known.recovery_latest_millis >= archive.recovery_latest_millis => {}
+                Some((_, known)) => *known = archive,
+                None => self.shards.push((slots, archive)),
+            }
+        }
+    }
+
     /// The largest lag, in milliseconds; none where a shard is silent, or its leader too new to know.
     pub fn lag_millis(&self) -> Option<u64> {
         let is_known = self.shards.len() == self.count && self.shards.iter().all(|(_, one)| one.recovery_latest_millis > 0);

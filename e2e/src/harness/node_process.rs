@@ -135,6 +135,7 @@ pub struct NodeProcess {
     binary: PathBuf,
     directory: PathBuf,
     ports: NodePorts,
+    group: Option<u32>,
     ward: Option<Ward>,
 }
 
@@ -175,16 +176,22 @@ impl NodeProcess {
             data = directory.join("data"),
         );
         let text = text + &settings.archive.as_ref().map(ArchiveSettings::sections).unwrap_or_default();
-        let node = NodeProcess { binary: binary.to_owned(), directory, ports, ward: None };
+        let node = NodeProcess { binary: binary.to_owned(), directory, ports, group: None, ward: None };
         std::fs::create_dir_all(node.data()).map_err(Failure::of(format!("create {}", node.data().display())))?;
         std::fs::write(node.config(), text).map_err(Failure::of(format!("write {}", node.config().display())))?;
         Ok(node)
     }
 
+    /// The same node, whose process is in a group of its own.
+    #[must_use]
+    pub fn in_group(self, group: Option<u32>) -> NodeProcess {
+        NodeProcess { group, ..self }
+    }
+
     /// Starts the process. It must not run.
     pub fn start(&mut self) -> Result<(), Failure> {
         assert!(self.ward.is_none(), "{} runs already", self.directory.display());
-        self.ward = Some(Ward::start(&self.binary, [Path::new("--config"), &self.config()], &self.log())?);
+        self.ward = Some(Ward::start_in_group(&self.binary, [Path::new("--config"), &self.config()], &self.log(), self.group)?);
         Ok(())
     }
 

@@ -189,6 +189,11 @@ impl CredentialFiles {
     }
 }
 
+/// Builds the server's program where there is none, for whoever goes where modules cannot be fetched.
+pub fn prepare() -> Result<(), Failure> {
+    binary().map(drop)
+}
+
 /// The server's program: what `STRATA_VERSITYGW` names, what is on the `PATH`, or what the lab has built or can build.
 fn binary() -> Result<PathBuf, Failure> {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();

@@ -15,7 +15,7 @@ use super::{
     ports::Ports,
     wait,
 };
-use crate::failure::Failure;
+use crate::{failure::Failure, workload::client::Endpoints};
 use std::{
     path::{Path, PathBuf},
     process::Command,
@@ -39,17 +39,19 @@ pub struct Options {
     pub replication_factor: usize,
     /// What each node is told.
     pub settings: Settings,
+    /// The group of the first node's process, those of the others follow; without it, all have that of whoever starts them.
+    pub first_group: Option<u32>,
 }
 
 impl Options {
     /// Three nodes, every shard on each of them.
     pub fn three_nodes(shards: u16) -> Options {
-        Options { nodes: 3, shards, replication_factor: 3, settings: Settings::default() }
+        Options { nodes: 3, shards, replication_factor: 3, settings: Settings::default(), first_group: None }
     }
 
     /// One node that is alone.
     pub fn one_node(shards: u16) -> Options {
-        Options { nodes: 1, shards, replication_factor: 1, settings: Settings::default() }
+        Options { nodes: 1, shards, replication_factor: 1, settings: Settings::default(), first_group: None }
     }
 }
 
@@ -90,7 +92,9 @@ impl ProcessCluster {
             let folder = directory.path().join(format!("node-{index}"));
             let tls = (authority.certificate(), &identity);
             let zone = zone(index);
-            nodes.push(NodeProcess::prepare(&binary, folder, NodePorts::take(&mut ports), (&cluster, &zone), tls, &options.settings)?);
+            let group = options.first_group.map(|first| first + index as u32);
+            let node = NodeProcess::prepare(&binary, folder, NodePorts::take(&mut ports), (&cluster, &zone), tls, &options.settings)?;
+            nodes.push(node.in_group(group));
         }
         let identity = ClusterIdentity { cluster, incarnation: IncarnationId(seed | 1), epoch: Epoch(1) };
         let mut cluster = ProcessCluster { nodes, stores: Vec::new(), client, authority, options, identity, directory, _ports: ports };
@@ -130,6 +134,16 @@ impl ProcessCluster {
     /// The node's ports.
     pub fn ports(&self, index: usize) -> NodePorts {
         self.nodes[index].ports()
+    }
+
+    /// Where clients reach these nodes.
+    pub fn endpoints_of(&self, nodes: &[usize]) -> Endpoints {
+        let ports = || nodes.iter().map(|node| self.ports(*node));
+        let address = |port: u16| format!("127.0.0.1:{port}");
+        Endpoints {
+            plain: ports().map(|ports| address(ports.plain)).collect(),
+            cluster: ports().map(|ports| address(ports.cluster)).collect(),
+        }
     }
 
     /// The folder of the node's disk.
@@ -211,6 +225,11 @@ impl ProcessCluster {
         self.nodes[index].start()
     }
 
+    /// Whether the node was started and not killed.
+    pub fn is_started(&self, index: usize) -> bool {
+        self.nodes[index].is_started()
+    }
+
     /// The end of what a node said in all its lives.
     pub fn last_words(&self, index: usize) -> String {
         self.nodes[index].last_words()
@@ -223,13 +242,14 @@ impl ProcessCluster {
         self.until_reported(index).await
     }
 
+    /// Starts the nodes that do not run, without waiting for them.
+    pub fn launch_all(&mut self) -> Result<(), Failure> {
+        self.indexes().filter(|index| !self.is_started(*index)).collect::<Vec<_>>().into_iter().try_for_each(|index| self.launch(index))
+    }
+
     /// Starts all nodes that do not run, and waits for a report of each.
     pub async fn restart_all(&mut self) -> Result<(), Failure> {
-        for index in self.indexes() {
-            if !self.nodes[index].is_started() {
-                self.launch(index)?;
-            }
-        }
+        self.launch_all()?;
         for index in self.indexes() {
             self.until_reported(index).await?;
         }
@@ -249,8 +269,15 @@ impl ProcessCluster {
     /// Replaces the disk of a node that does not run by an empty one: what comes back is another store.
     pub fn empty_disk(&mut self, index: usize) -> Result<(), Failure> {
         let disk = self.idle_disk(index);
-        std::fs::remove_dir_all(&disk).map_err(Failure::of(format!("empty {}", disk.display())))?;
-        std::fs::create_dir_all(&disk).map_err(Failure::of(format!("create {}", disk.display())))
+        // What it holds goes, and the folder stays: something may be mounted on it.
+        let emptied = std::fs::read_dir(&disk).and_then(|entries| {
+            for entry in entries {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() { std::fs::remove_dir_all(entry.path())? } else { std::fs::remove_file(entry.path())? }
+            }
+            Ok(())
+        });
+        emptied.map_err(Failure::of(format!("empty {}", disk.display())))
     }
 
     /// Replaces the disk of a node that does not run by a copy of another.

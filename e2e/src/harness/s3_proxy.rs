@@ -40,8 +40,16 @@ pub enum Mode {
     Refuse,
     /// Every request is answered with an internal error.
     Fail,
+    /// Every request is answered with the wish for fewer of them.
+    SlowDown,
     /// Requests are taken, and never answered.
     Hang,
+    /// Requests pass and take effect, and are never answered.
+    Swallow,
+    /// Requests pass, and answers end in the middle.
+    CutShort,
+    /// Requests pass, and in the middle of what is read a bit is flipped. Lists pass unharmed: nothing in them could say so.
+    Flip,
 }
 
 /// What has passed.
@@ -154,27 +162,18 @@ async fn serve(client: TcpStream, mode: Mode, shared: &Shared) -> io::Result<()>
     let (mut from_client, mut to_client) = client.into_split();
     match mode {
         Mode::Refuse => Ok(()),
-        Mode::Fail => {
-            let mut requests = Requests::default();
-            let answer = "HTTP/1.1 500 Internal Server Error\r\ncontent-type: application/xml\r\ncontent-length: 74\r\n\r\n\
-                          <Error><Code>InternalError</Code><Message>planted fault</Message></Error>\n";
-            loop {
-                let piece = read(&mut from_client).await?;
-                for _ in 0..requests.take(&piece, shared)? {
-                    to_client.write_all(answer.as_bytes()).await?;
-                }
-            }
-        }
+        Mode::Fail => refuse(&mut from_client, &mut to_client, ("500 Internal Server Error", "InternalError"), shared).await,
+        Mode::SlowDown => refuse(&mut from_client, &mut to_client, ("503 Slow Down", "SlowDown"), shared).await,
         Mode::Hang => loop {
             read(&mut from_client).await?;
         },
-        Mode::Pass => {
+        Mode::Pass | Mode::Swallow | Mode::CutShort | Mode::Flip => {
             let server = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.upstream)).await?;
             server.set_nodelay(true)?;
             let (mut from_server, mut to_server) = server.into_split();
             tokio::select! {
                 ended = pass_up(&mut from_client, &mut to_server, shared) => ended,
-                ended = pass_down(&mut from_server, &mut to_client, shared) => ended,
+                ended = pass_down(&mut from_server, &mut to_client, mode, shared) => ended,
             }
         }
     }
@@ -196,12 +195,53 @@ async fn pass_up(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite 
     }
 }
 
-async fn pass_down(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin), shared: &Shared) -> io::Result<()> {
+async fn pass_down(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin), mode: Mode, shared: &Shared) -> io::Result<()> {
+    let mut is_list = false;
     loop {
-        let piece = read(from).await?;
+        let mut piece = read(from).await?;
         shared.pace(piece.len() as u64).await;
         shared.bytes_down.fetch_add(piece.len() as u64, Ordering::Relaxed);
+        match mode {
+            Mode::Swallow => continue,
+            Mode::CutShort => {
+                to.write_all(&piece[..piece.len() / 2]).await?;
+                return Err(io::Error::other("cut short, as was asked for"));
+            }
+            Mode::Flip => flip(&mut piece, &mut is_list),
+            _ => {}
+        }
         to.write_all(&piece).await?;
+    }
+}
+
+/// Answers all requests with an error of this status and code.
+async fn refuse(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    (status, code): (&str, &str),
+    shared: &Shared,
+) -> io::Result<()> {
+    let mut requests = Requests::default();
+    let body = format!("<Error><Code>{code}</Code><Message>planted fault</Message></Error>\n");
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    loop {
+        let piece = read(from).await?;
+        for _ in 0..requests.take(&piece, shared)? {
+            to.write_all(answer.as_bytes()).await?;
+        }
+    }
+}
+
+/// Flips a bit in the middle of a piece of an answer's body. Heads stay as they are, and so do lists and errors, which are told by their head.
+fn flip(piece: &mut [u8], is_list: &mut bool) {
+    let mut body = 0;
+    if piece.starts_with(b"HTTP/1.1 ") {
+        body = piece.windows(4).position(|window| window == b"\r\n\r\n").map_or(piece.len(), |end| end + 4);
+        *is_list = String::from_utf8_lossy(&piece[..body]).contains("application/xml");
+    }
+    if !*is_list && body < piece.len() {
+        let middle = body + (piece.len() - body) / 2;
+        piece[middle] ^= 1;
     }
 }
 
@@ -331,14 +371,29 @@ mod tests {
         proxy.set_mode(Mode::Fail);
         let failed = exchange(port, two, 12).await.expect("an answer");
         assert_eq!(failed, b"HTTP/1.1 500");
+        proxy.set_mode(Mode::SlowDown);
+        assert_eq!(exchange(port, two, 12).await.expect("an answer"), b"HTTP/1.1 503");
         proxy.set_mode(Mode::Refuse);
         exchange(port, two, 1).await.expect_err("the connection ends");
         proxy.set_mode(Mode::Hang);
         let hanging = tokio::time::timeout(Duration::from_millis(100), exchange(port, two, 1)).await;
         assert!(hanging.is_err(), "nothing is answered");
+        proxy.set_mode(Mode::Swallow);
+        let before = proxy.traffic();
+        let swallowed = tokio::time::timeout(Duration::from_millis(100), exchange(port, two, 1)).await;
+        assert!(swallowed.is_err() && proxy.traffic().since(&before).bytes_down == 1_000, "the server answered, and nobody heard it");
+        proxy.set_mode(Mode::CutShort);
+        assert!(exchange(port, two, 1_000).await.is_err() && exchange(port, two, 500).await.is_ok(), "half of it comes");
+        proxy.set_mode(Mode::Flip);
+        let flipped = exchange(port, two, 1_000).await.expect("it passes");
+        assert_eq!(flipped.iter().filter(|byte| **byte == 6).count(), 1, "one bit of one byte");
         proxy.set_mode(Mode::Pass);
         exchange(port, two, 1_000).await.expect("it passes again");
-        assert_eq!(proxy.traffic().since(&traffic).count("PUT"), 2, "the failed one and the last");
+        assert_eq!(
+            proxy.traffic().since(&traffic).count("PUT"),
+            7,
+            "whatever became of them, they were counted, but for those refused and hanging"
+        );
     }
 
     #[tokio::test]

@@ -42,11 +42,13 @@ pub struct Size {
     pub beat: Duration,
     /// The page that clients begin on. A second load on a cluster takes another one, so that it meets no keys of the first.
     pub page: u64,
+    /// Clients of registers give each increment twice and record it once: a mistake of the clients' own, which the judges must find.
+    pub is_doubling: bool,
 }
 
 impl Default for Size {
     fn default() -> Size {
-        Size { registers: 6, counters: 2, writers: 2, beat: Duration::from_millis(10), page: 0 }
+        Size { registers: 6, counters: 2, writers: 2, beat: Duration::from_millis(10), page: 0, is_doubling: false }
     }
 }
 
@@ -145,7 +147,8 @@ impl Load {
         for number in 0..size.registers {
             let (client, progress) = (client(number), progress.clone());
             let random = fastrand::Rng::with_seed(seed ^ (u64::from(number) << 48));
-            tasks.spawn(async move { Account::Registers(registers::run(number, client, random, beat(size), &progress).await) });
+            let client = registers::Client { number, client, random, is_doubling: size.is_doubling };
+            tasks.spawn(async move { Account::Registers(registers::run(client, beat(size), &progress).await) });
         }
         for number in 0..size.counters {
             let (client, progress) = (client(number), progress.clone());

@@ -41,6 +41,17 @@ impl Acks {
         self.acks.append(&mut other.acks);
     }
 
+    /// One of so many of them.
+    #[must_use]
+    pub fn one_in(&self, many: usize) -> Acks {
+        Acks { acks: self.acks.iter().step_by(many).cloned().collect() }
+    }
+
+    /// Forgets all others.
+    pub fn retain(&mut self, is_kept: impl Fn(&Ack) -> bool) {
+        self.acks.retain(is_kept);
+    }
+
     /// How many keys were acknowledged.
     pub fn count(&self) -> usize {
         self.acks.len()

@@ -27,7 +27,20 @@ const LONG_SECONDS: i64 = 100_000;
 /// A time to live that ends while the scenario goes on, in seconds.
 const SHORT_SECONDS: i64 = 1;
 
-pub(super) async fn run(number: u32, mut client: RedisClient, mut random: Rng, mut beat: Interval, progress: &Progress) -> History {
+/// Who works on registers.
+pub(super) struct Client {
+    /// Names it in the history.
+    pub number: u32,
+    /// Its connection.
+    pub client: RedisClient,
+    /// What its choices follow from.
+    pub random: Rng,
+    /// Whether it gives increments twice, and records them once.
+    pub is_doubling: bool,
+}
+
+pub(super) async fn run(who: Client, mut beat: Interval, progress: &Progress) -> History {
+    let Client { number, mut client, mut random, is_doubling } = who;
     let mut history = History::default();
     for nth in 0..COMMANDS_MAX {
         if !progress.goes_on() {
@@ -36,7 +49,10 @@ pub(super) async fn run(number: u32, mut client: RedisClient, mut random: Rng, m
         beat.tick().await;
         let (key, call) = choose(&mut random, progress.page(), || format!("{number}-{nth}"));
         let start_nanos = progress.nanos();
-        let outcome = client.call(&command(&key, &call)).await;
+        let mut outcome = client.call(&command(&key, &call)).await;
+        if is_doubling && call.name == "incr" && matches!(outcome, Outcome::Replied(_)) {
+            outcome = client.call(&command(&key, &call)).await;
+        }
         let end_nanos = progress.nanos();
         let fate = fate(&outcome);
         history.record(Operation { client: number, key, call, start_nanos, end_nanos, fate });

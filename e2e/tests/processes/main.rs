@@ -14,4 +14,5 @@ mod full_disk;
 mod judged;
 mod restore;
 mod serving;
+mod siege;
 mod strangers;

@@ -1,0 +1,243 @@
+//! What a siege plays on, and how each trouble is inflicted on it.
+//!
+//! ```text
+//! clients ──► 3 × strata-node ──► proxy that fails ──► versitygw
+//!                │         └── each in a group of its own: rules of the kernel cut it off
+//!                └── each on an ext4 of its own: full, frozen, without power
+//! ```
+
+use super::{
+    schedule::{Fault, Kind, NODES},
+    tally::Tally,
+};
+use crate::{
+    failure::Failure,
+    harness::{
+        node_process::{ArchiveSettings, Settings},
+        partition::{Cut, Cuts},
+        process::{Options, ProcessCluster},
+        s3_proxy::Mode,
+        small_disk::SmallDisk,
+        wait,
+    },
+    say::say,
+    scene::Ground,
+    workload::client::Endpoints,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use strata_node_api::NodeState;
+
+/// Shards of the one table.
+const SHARDS: u16 = 8;
+
+/// A node's disk, and what is to stay free of it, in bytes.
+const DISK_BYTES: u64 = 1 << 30;
+const RESERVE_BYTES: u64 = 64 << 20;
+
+/// A frozen disk takes writes again after so long, whatever becomes of the siege.
+const FROZEN_MAX: Duration = Duration::from_secs(10);
+
+/// How long a node may take until it reports again, after whatever was done to it.
+const REPORT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// The group of the first node's process: above those of people and programs.
+const FIRST_GROUP: u32 = 61_000;
+
+/// The cluster and all that troubles it.
+pub struct Stage {
+    // Fields are dropped in this order: disks go when the last process has ended, and let none wait until then.
+    disks: Vec<SmallDisk>,
+    cuts: Option<Cuts>,
+    /// The nodes.
+    pub cluster: ProcessCluster,
+    ground: Ground,
+    lacking: BTreeMap<Kind, String>,
+    told: BTreeSet<Kind>,
+    tally: Arc<Tally>,
+}
+
+impl Stage {
+    /// Founds the cluster. `lack` says why there is no network of its own; disks may be such that fsync does nothing.
+    pub async fn found(seed: u64, are_forgetful: bool, lack: Option<String>, tally: Arc<Tally>) -> Result<Stage, Failure> {
+        let ground = Ground::start(seed ^ 0x5a5a).await?;
+        let mut lacking = BTreeMap::new();
+        let cuts = match lack.map_or_else(Cuts::none, |why| Err(Failure::Lacking(why))) {
+            Ok(cuts) => Some(cuts),
+            Err(Failure::Lacking(why)) => {
+                lacking.insert(Kind::Partition, why);
+                None
+            }
+            Err(failure) => return Err(failure),
+        };
+        let (endpoint, credentials) = (ground.proxy.endpoint(), ground.store.credentials());
+        let archive = ArchiveSettings::below("siege/archive");
+        let archive = ArchiveSettings { endpoint, credentials, flush_interval_millis: 500, checkpoint_seconds: 20, ..archive };
+        let settings = Settings {
+            log_bytes: 16 << 20,
+            write_buffer_bytes: 8 << 20,
+            disk_reserve_bytes: RESERVE_BYTES,
+            archive: Some(archive),
+            ..Settings::default()
+        };
+        let first_group = cuts.is_some().then_some(FIRST_GROUP);
+        let options = Options { nodes: NODES, settings, first_group, ..Options::three_nodes(SHARDS) };
+        let cluster = ProcessCluster::start(seed, options).await?;
+        let mut stage = Stage { disks: Vec::new(), cuts, cluster, ground, lacking, told: BTreeSet::new(), tally };
+        stage.put_disks(are_forgetful).await?;
+        stage.cluster.bootstrap_archived().await?;
+        stage.cluster.spread_leaders().await?;
+        Ok(stage)
+    }
+
+    /// Puts a disk under each node, where this machine has the means.
+    async fn put_disks(&mut self, are_forgetful: bool) -> Result<(), Failure> {
+        let nodes: Vec<usize> = self.cluster.indexes().collect();
+        self.cluster.kill_all(&nodes);
+        let make = if are_forgetful { SmallDisk::forgetful_under } else { SmallDisk::under };
+        for node in nodes {
+            let mut disk = match make(&self.cluster.disk(node), DISK_BYTES) {
+                Ok(disk) => disk,
+                Err(Failure::Lacking(why)) if !are_forgetful && self.disks.is_empty() => {
+                    self.lacking.insert(Kind::SlowDisk, why.clone());
+                    self.lacking.insert(Kind::Disk, why);
+                    break;
+                }
+                Err(failure) => return Err(failure),
+            };
+            let is_lost = disk.cut_power().await?;
+            Failure::unless(is_lost, || "a disk without power kept what was not synced".to_owned())?;
+            self.disks.push(disk);
+        }
+        self.cluster.restart_all().await
+    }
+
+    /// Where clients reach the nodes.
+    pub fn endpoints(&self) -> Endpoints {
+        self.cluster.endpoints_of(&self.cluster.indexes().collect::<Vec<_>>())
+    }
+
+    /// Begins a trouble. False where this machine has no means for it: that is said once for each kind, and counted.
+    pub async fn begin(&mut self, fault: &Fault) -> Result<bool, Failure> {
+        let kind = fault.kind();
+        let begun = match self.lacking.get(&kind) {
+            Some(why) => Err(Failure::Lacking(why.clone())),
+            None => self.inflict(fault).await,
+        };
+        match begun {
+            Ok(()) => {}
+            Err(Failure::Lacking(why)) => {
+                if self.told.insert(kind) {
+                    say(format!("skipped: siege without {kind:?}: {}", why.replace('\n', "; ")));
+                }
+                self.lacking.insert(kind, why);
+                self.tally.skipped.add(1);
+                return Ok(false);
+            }
+            Err(failure) => return Err(failure),
+        }
+        let figure = match kind {
+            // Each of the killed was counted when it was.
+            Kind::Kill => return Ok(true),
+            Kind::Stop => &self.tally.stops,
+            Kind::Partition => &self.tally.partitions,
+            Kind::Disk => &self.tally.disks,
+            Kind::SlowDisk => &self.tally.slow_disks,
+            Kind::Store => &self.tally.store_faults,
+        };
+        figure.add(1);
+        Ok(true)
+    }
+
+    async fn inflict(&mut self, fault: &Fault) -> Result<(), Failure> {
+        match fault {
+            Fault::Kill { nodes } => self.kill(nodes).await,
+            Fault::Stop { node } => self.cluster.stop(*node),
+            Fault::Cut { ways } => ways.iter().try_for_each(|way| {
+                let cut = self.cut(*way);
+                self.cuts.as_mut().map_or(Ok(()), |cuts| cuts.cut(cut))
+            }),
+            Fault::Full { node } => self.disks[*node].fill_up(RESERVE_BYTES / 2),
+            Fault::Frozen { node } => self.disks[*node].freeze(FROZEN_MAX),
+            Fault::Slow { node } => self.disks[*node].slow_down(FROZEN_MAX),
+            Fault::Store { mode } => {
+                self.ground.proxy.set_mode(*mode);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends a trouble that has begun.
+    pub fn end(&mut self, fault: &Fault) -> Result<(), Failure> {
+        match fault {
+            Fault::Kill { nodes } => {
+                for node in nodes.iter().filter(|node| !self.cluster.is_started(**node)).copied().collect::<Vec<_>>() {
+                    self.cluster.launch(node)?;
+                }
+            }
+            Fault::Stop { node } => self.cluster.cont(*node)?,
+            Fault::Cut { ways } => {
+                for way in ways {
+                    let cut = self.cut(*way);
+                    self.cuts.as_mut().map_or(Ok(()), |cuts| cuts.open(cut))?;
+                }
+            }
+            Fault::Full { node } => self.disks[*node].relieve()?,
+            Fault::Frozen { node } | Fault::Slow { node } => self.disks[*node].thaw(),
+            Fault::Store { .. } => self.ground.proxy.set_mode(Mode::Pass),
+        }
+        self.cluster.check_alive()
+    }
+
+    /// Ends processes and cuts the power of their disks. Without disks of our own the kernel keeps what was not synced, and the kill counts as a plain one.
+    async fn kill(&mut self, nodes: &[usize]) -> Result<(), Failure> {
+        self.cluster.kill_all(nodes);
+        for node in nodes {
+            self.tally.kills.add(1);
+            let Some(disk) = self.disks.get_mut(*node) else { continue };
+            // What a disk lacks now is no lack of this machine.
+            if disk.cut_power().await.map_err(Failure::of("cut the power of a disk"))? {
+                self.tally.unsynced.add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rule that keeps what one node sends from another.
+    fn cut(&self, (from, to): (usize, usize)) -> Cut {
+        Cut { group: FIRST_GROUP + from as u32, port: self.cluster.ports(to).peer }
+    }
+
+    /// Waits until every node runs and reports, and is who it was: with its store, and in the cluster.
+    pub async fn until_themselves(&mut self) -> Result<(), Failure> {
+        self.cluster.launch_all()?;
+        for node in self.cluster.indexes() {
+            let what = format!("node {node} reports again");
+            let report = wait::until(REPORT_DEADLINE, &what, async || match self.cluster.check_alive() {
+                Ok(()) => self.cluster.report(node).await.map(Ok),
+                Err(ended) => Ok(Err(ended)),
+            });
+            let report = report.await??;
+            let is_itself = report.store == self.cluster.address(node).store && report.state != NodeState::Empty;
+            Failure::unless(is_itself, || format!("node {node} came back without what was on its disk: it reports {report:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// Every process is killed and every disk is emptied, at once; what starts on them is empty.
+    pub async fn lose_everything(&mut self) -> Result<(), Failure> {
+        self.tally.losses.add(1);
+        self.cluster.lose_everything().await
+    }
+
+    /// After a failure: what is kept, and what the nodes said last.
+    pub fn autopsy(self) -> String {
+        let Stage { mut disks, cluster, mut ground, .. } = self;
+        disks.iter_mut().for_each(SmallDisk::thaw);
+        let text = cluster.autopsy();
+        format!("{text}\neach node's disk is kept as data.image below that\n{}", ground.store.keep())
+    }
+}
