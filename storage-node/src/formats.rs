@@ -24,6 +24,11 @@ fn binary_encodings_of_version_1_mean_what_they_meant() {
                 let LogEntry::Agreement(agreement) = &entry else { panic!("{meaning} decodes as {entry:?}") };
                 check(agreement, meaning, &hex(&agreement.encode()), encoding);
             }
+            Some("Comparison") => {
+                let entry = LogEntry::decode(bytes).expect("an old entry decodes");
+                let LogEntry::Comparison(comparison) = &entry else { panic!("{meaning} decodes as {entry:?}") };
+                check(comparison, meaning, &hex(&comparison.encode()), encoding);
+            }
             Some("Agreed") => {
                 let agreed = Agreed::decode(bytes).expect("an old document decodes");
                 check(&agreed, meaning, &hex(&agreed.encode()), encoding);

@@ -42,6 +42,7 @@ mod apply;
 mod brief;
 mod checkpoint;
 mod cold;
+mod comparison;
 mod evaluate;
 mod event;
 mod files;
@@ -62,7 +63,7 @@ mod tier;
 
 pub use cold::{ColdDone, ColdRead, ColdReturn, Grant};
 pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, ReplyRoom, Wants};
-pub use files::{FilesDone, FilesWork, replay, seal};
+pub use files::{FilesDone, FilesWork, digest, replay, seal};
 pub use lease::{Leased, ReadLease};
 pub use order::FIRST_GENERATION;
 pub use proof::LeadTerm;
@@ -148,6 +149,8 @@ pub struct Host<T> {
     after_write: Vec<(u64, Effect<T>)>,
     proofs: Proofs,
     barrier_round: BarrierRound,
+    /// Tablets that are digested now.
+    digests: usize,
     /// Turns so far.
     turns: u64,
     disk: DiskReport,
@@ -194,6 +197,7 @@ impl<T> Host<T> {
             after_write: Vec::new(),
             proofs: Proofs::default(),
             barrier_round: BarrierRound::default(),
+            digests: 0,
             turns: 0,
             disk,
             written_since_look: 0,

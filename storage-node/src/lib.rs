@@ -15,3 +15,5 @@ pub mod routes;
 pub mod run;
 pub mod shell;
 pub mod verify_bucket;
+#[cfg(feature = "disk")]
+pub mod verify_replicas;

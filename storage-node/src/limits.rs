@@ -123,11 +123,18 @@ pub const CHECKPOINTS_MAX: usize = 2;
 /// How long a shard waits after a checkpoint that failed, in milliseconds.
 pub const CHECKPOINT_RETRY_MILLIS: u64 = 5_000;
 
+/// Tablets of one node that are digested at the same time: each is read whole by a thread of its own, and its disk keeps what is overwritten
+/// meanwhile. A replica whose turn does not come says so, and is compared again by whoever asked.
+pub const DIGESTS_MAX: usize = 2;
+
 const _: () = assert!(ENTRY_BYTES_MAX < OVERLAY_BYTES_MAX, "an entry must fit the overlay's budget");
 const _: () = assert!(GOSSIP_TICKS < UNHEARD_TICKS, "a node that gossips is heard");
 
 /// The longest message between nodes, in bytes: an append with one entry of the largest command.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// How long a call of another node's node-api may take, connecting included, in milliseconds; longer than a host may take to report.
+pub const API_CALL_MILLIS_MAX: u64 = COMMAND_DEADLINE_MILLIS + 1_000;
 
 /// Requests to object stores under way at the same time; further ones wait. The machines of the object tier have smaller bounds of their
 /// own, in bytes; this one keeps them together from taking every socket and every thread that waits.

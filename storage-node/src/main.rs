@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use std::{io::Write, path::PathBuf, process::ExitCode};
-use strata_node::{config::Config, verify_bucket};
+use strata_node::{config::Config, verify_bucket, verify_replicas};
 
 /// For RocksDB, too: blocks of the cache come and go on many threads, and with the system's allocator a node kept four times the memory it was given.
 #[global_allocator]
@@ -30,13 +30,19 @@ enum Command {
     ///
     /// Ends with 0 where the bucket is sound, 1 where it is not, and 2 where it cannot be read.
     VerifyBucket(verify_bucket::Arguments),
+    /// Has the replicas of a running cluster compared, each shard at one entry of its log, and says which of them differ.
+    ///
+    /// Ends with 0 where all are equal, 1 where some differ, and 2 where it could not be told of all.
+    VerifyReplicas(verify_replicas::Arguments),
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment, for the configuration")]
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::VerifyBucket(bucket)) = &arguments.command {
-        return verify_bucket::run(bucket, std::env::vars());
+    match &arguments.command {
+        Some(Command::VerifyBucket(bucket)) => return verify_bucket::run(bucket, std::env::vars()),
+        Some(Command::VerifyReplicas(cluster)) => return verify_replicas::run(cluster, std::env::vars()),
+        Some(Command::CheckConfig) | None => {}
     }
     let config = match Config::load(&arguments.config, std::env::vars()) {
         Ok(config) => config,

@@ -245,7 +245,7 @@ fn tier_settings(config: &Config, archive: &Archive) -> TierSettings {
 }
 
 /// A number that no other process has: from the system's random source, or from the time where there is none.
-fn seed(clock: SystemClock) -> u64 {
+pub(crate) fn seed(clock: SystemClock) -> u64 {
     let mut bytes = [0; 8];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut source| io::Read::read_exact(&mut source, &mut bytes));
     match read {

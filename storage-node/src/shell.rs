@@ -1,6 +1,7 @@
 //! The shell: everything that touches sockets, files, threads and time. What it decides is how to wait; what to do is decided by the host.
 
 pub mod api;
+pub mod api_client;
 pub mod bucket;
 pub mod clock;
 pub mod connection;

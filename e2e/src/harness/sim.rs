@@ -79,6 +79,8 @@ pub struct Counts {
     pub leader_changes: u64,
     /// Restores after the loss of everything.
     pub restores: u64,
+    /// Digests that two replicas told of the same entry.
+    pub agreed: u64,
 }
 
 /// A simulation that ended well.
@@ -199,6 +201,7 @@ impl Simulation {
             faults: self.faults,
             leader_changes: self.witness.leader_changes(),
             restores: self.bucket.as_ref().map_or(0, |bucket| bucket.restores),
+            agreed: self.witness.agreed,
         };
         Played { trace: self.trace.hash(), history: self.crowd.history, summary, counts }
     }

@@ -12,6 +12,7 @@ mod disks;
 mod frozen;
 mod full_disk;
 mod judged;
+mod replicas;
 mod restore;
 mod serving;
 mod siege;

@@ -19,6 +19,9 @@ const SEEDS: std::ops::RangeInclusive<u64> = 1..=40;
 /// Seeds that are always played beside a bucket.
 const RESTORED_SEEDS: std::ops::RangeInclusive<u64> = 1..=20;
 
+/// Seeds in which replicas are always compared by themselves, too.
+const COMPARED_SEEDS: std::ops::RangeInclusive<u64> = 1..=10;
+
 /// Seeds whose histories the checker outside judges.
 const JUDGED: [u64; 5] = [4, 14, 19, 26, 27];
 
@@ -87,6 +90,18 @@ fn what_is_lost_comes_back_from_the_bucket() -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn replicas_tell_the_same_of_the_same_entry() -> Result<(), Failure> {
+    let mut agreed = 0;
+    for seed in COMPARED_SEEDS {
+        let mut run = Run::of(seed, false, None);
+        run.options.compares = true;
+        agreed += played(&run, &format!("again: seed {seed} of comparisons"))?.counts.agreed;
+    }
+    say(format!("simulation: two replicas told the same {agreed} times"));
+    Failure::unless(agreed > 100, || format!("only {agreed} times did two replicas tell of the same entry"))
 }
 
 #[test]

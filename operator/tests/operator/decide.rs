@@ -354,7 +354,7 @@ impl World {
         match &order.order {
             OrderKind::Join => node.state = NodeState::Member { cluster: order.cluster.clone(), incarnation: order.incarnation },
             OrderKind::Directory { .. } | OrderKind::ChangeMembers { .. } => {}
-            OrderKind::Checkpoint { .. } => {}
+            OrderKind::Checkpoint { .. } | OrderKind::Compare { .. } => {}
             OrderKind::OpenArchive { .. } => drop(node.archive.get_or_insert_with(|| archiving(&["claiming"]))),
             OrderKind::Restore { restore } => {
                 assert!(restore.shards.iter().all(|shard| shard.origin.index > 0), "a shard is restored up to its cut");
@@ -392,6 +392,8 @@ impl World {
                     archive: None,
                     checkpoint: None,
                     checkpointing: None,
+                    comparison: None,
+                    stopped: None,
                 };
                 node.shards.push(held);
                 let first = members[0].store;

@@ -14,10 +14,12 @@ use std::{
 };
 use strata_base::ShardId;
 
+mod digest;
 mod memory;
 #[cfg(feature = "disk")]
 mod rocks;
 
+pub use digest::TabletDigest;
 pub use memory::{MemoryTablet, MemoryTabletStore};
 #[cfg(feature = "disk")]
 pub use rocks::{RocksSettings, RocksTabletStore};
@@ -38,6 +40,10 @@ pub enum TabletFamily {
 impl TabletFamily {
     /// Every family, in the order of their numbers.
     pub const ALL: [TabletFamily; 4] = [TabletFamily::Meta, TabletFamily::Data, TabletFamily::Expiry, TabletFamily::System];
+
+    /// What clients can read, and what is removed from it when its time comes: equal in replicas that applied the same entry. What the host keeps
+    /// in the other family may differ.
+    pub const CONTENT: [TabletFamily; 3] = [TabletFamily::Meta, TabletFamily::Data, TabletFamily::Expiry];
 
     /// The family's name on disk.
     pub const fn name(self) -> &'static str {
@@ -86,6 +92,15 @@ pub trait TabletRead {
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError>;
 }
 
+/// Reads a moment, once.
+pub type MomentReader = Box<dyn FnOnce(&dyn TabletRead) + Send>;
+
+/// One moment of a tablet, to be read later, whatever is written meanwhile. While it is kept, what it shows takes room on the disk.
+pub trait TabletMoment: Send {
+    /// Has it read: by a thread of its own where the tablet has files, and at once where it is in memory.
+    fn read(self: Box<Self>, reader: MomentReader);
+}
+
 /// The applied state of one replica. Reads see all writes before them.
 pub trait Tablet: Send + Sync {
     /// The value of a key.
@@ -102,6 +117,9 @@ pub trait Tablet: Send + Sync {
 
     /// What memory holds of this moment: both of the above.
     fn snapshot_in_memory(&self) -> Box<dyn TabletRead + '_>;
+
+    /// Keeps this moment for somebody who reads all of it, in order and past the block cache. Waits for no disk.
+    fn moment(self: Arc<Self>) -> Result<Box<dyn TabletMoment>, EngineError>;
 
     /// Makes changes visible, all at once.
     fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError>;

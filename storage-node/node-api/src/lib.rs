@@ -22,8 +22,8 @@ pub use order::{
     RestoreShard, ShardOrigin,
 };
 pub use report::{
-    ArchiveReport, CheckpointReport, Checkpointing, ClaimState, DiskReport, Heard, NodeState, ObjectProblem, Problem, ProblemClass,
-    Progress, Report, RestoreReport, RestoreState, ShardArchive, ShardReport, ShardRole,
+    ArchiveReport, CheckpointReport, Checkpointing, ClaimState, ComparisonReport, ComparisonState, DiskReport, Heard, NodeState,
+    ObjectProblem, Problem, ProblemClass, Progress, Report, RestoreReport, RestoreState, ShardArchive, ShardReport, ShardRole,
 };
 
 /// Where a node serves its report.

@@ -85,6 +85,14 @@ pub enum OrderKind {
         /// Milliseconds since the Unix epoch. An older checkpoint serves where nothing was written since.
         not_before_millis: u64,
     },
+    /// Have every replica of a shard that this node leads digest what it holds at one entry of the shard's log. Nothing of the data changes. Reports
+    /// show what each replica found. No node of an earlier version may have a replica of the shard: it would stop at an entry that it does not know.
+    Compare {
+        /// Which shard.
+        shard: ShardId,
+        /// Names the comparison: drawn at random by who asks for it, so that its outcome is told from that of others.
+        comparison: u64,
+    },
 }
 
 /// Who claims an archive path, and what for.

@@ -232,6 +232,52 @@ pub struct ShardReport {
     /// On the leader: a checkpoint under way.
     #[serde(default)]
     pub checkpointing: Option<Checkpointing>,
+    /// The last comparison of the shard's replicas whose entry this process applied.
+    #[serde(default)]
+    pub comparison: Option<ComparisonReport>,
+    /// Why it stopped for ever, if it did.
+    #[serde(default)]
+    pub stopped: Option<String>,
+}
+
+/// What a replica held at the entry of a comparison. Replicas of one shard differ where one of these differs at the same index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComparisonReport {
+    /// Which comparison, as named by its order.
+    pub comparison: u64,
+    /// The index of its entry.
+    pub index: u64,
+    /// That entry's term.
+    pub term: u64,
+    /// The last HLC handed out before it.
+    pub hlc: Hlc,
+    /// Keys as counted, expired ones included.
+    pub keys: u64,
+    /// Keys with a time to live, as counted.
+    pub expires: u64,
+    /// What was found behind these numbers.
+    pub state: ComparisonState,
+}
+
+/// How far a replica is with a comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "state")]
+pub enum ComparisonState {
+    /// It reads.
+    Digesting,
+    /// It has read everything.
+    Done {
+        /// Records: keys, elements of collections, and entries of the expiry index.
+        records: u64,
+        /// SHA-256 of all of them, as 64 hexadecimal digits.
+        digest: String,
+    },
+    /// It could not read, or had no room to.
+    Failed {
+        /// Why, and what to do, in one sentence.
+        message: String,
+    },
 }
 
 /// What the bucket has of a shard. None of it is ever better than the truth.

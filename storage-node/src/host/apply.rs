@@ -2,11 +2,12 @@
 
 use super::{Host, Outcome, order::ChangeContext, replica::Replica, tier::archived_entry};
 use crate::{
-    agreement::{Agreed, Agreement, LogEntry},
+    agreement::{Agreed, Agreement, Comparison, LogEntry},
     bridge::apply_effect,
     descriptor::{APPLIED_KEY, Applied, DESCRIPTOR_KEY},
 };
 use bytes::Bytes;
+use std::vec::IntoIter;
 use strata_base::{
     Epoch,
     planted::{Mistake, planted},
@@ -16,17 +17,29 @@ use strata_node_api::MemberChange;
 use strata_raft_group::{Committed, Payload};
 
 impl<T> Host<T> {
-    /// Applies entries in order, in one batch. An entry that cannot be applied stops the replica; none is ever skipped.
+    /// Applies entries in order. An entry that cannot be applied stops the replica; none is ever skipped.
     pub(super) fn apply(&mut self, replica: &mut Replica<T>, committed: Vec<Committed>) {
+        let mut committed = committed.into_iter();
+        while committed.len() > 0 && replica.stopped.is_none() {
+            self.apply_batch(replica, &mut committed);
+        }
+    }
+
+    /// Applies entries in one batch, the first comparison being the last of them: what is compared is what the tablet holds right behind it.
+    fn apply_batch(&mut self, replica: &mut Replica<T>, committed: &mut IntoIter<Committed>) {
         let mut changes = Vec::new();
         let mut applied = replica.applied;
         let mut places = Vec::with_capacity(committed.len());
         let mut archived = Vec::new();
-        for entry in committed {
+        let mut comparison = None;
+        while comparison.is_none()
+            && let Some(entry) = committed.next()
+        {
             places.push((entry.index, entry.term));
             let for_archive = self.tier.is_some().then(|| archived_entry(&entry, applied.hlc));
-            if let Err(reason) = apply_entry(replica, entry, &mut changes, &mut applied) {
-                return self.stop(replica, reason);
+            match apply_entry(replica, entry, &mut changes, &mut applied) {
+                Ok(found) => comparison = found,
+                Err(reason) => return self.stop(replica, reason),
             }
             archived.extend(for_archive.map(|entry| strata_engine::tier::Entry { hlc: applied.hlc, ..entry }));
         }
@@ -38,6 +51,9 @@ impl<T> Host<T> {
         replica.applied = applied;
         replica.tell_lease();
         replica.group.applied(applied.index);
+        if let Some(comparison) = comparison {
+            self.begin_comparison(replica, comparison.number);
+        }
         self.tell_committed(replica, archived);
         for (index, term) in places {
             self.resolve(replica, index, term);
@@ -75,12 +91,13 @@ fn agree<T>(replica: &mut Replica<T>, agreement: Agreement, changes: &mut Vec<Ta
     }
 }
 
+/// Adds what an entry does to a batch; tells where it asks for a comparison.
 fn apply_entry<T>(
     replica: &mut Replica<T>,
     committed: Committed,
     changes: &mut Vec<TabletChange>,
     applied: &mut Applied,
-) -> Result<(), String> {
+) -> Result<Option<Comparison>, String> {
     let Committed { index, term, payload } = committed;
     assert!(index > applied.index, "entries are applied once and in order: {index} after {}", applied.index);
     (applied.index, applied.term) = (index, term);
@@ -98,6 +115,7 @@ fn apply_entry<T>(
                     }
                 }
                 LogEntry::Agreement(agreement) => agree(replica, agreement, changes),
+                LogEntry::Comparison(comparison) => return Ok(Some(comparison)),
             }
         }
         Payload::Change { context, change } => {
@@ -115,5 +133,5 @@ fn apply_entry<T>(
             changes.push(TabletChange::Put(TabletFamily::System, Bytes::from_static(DESCRIPTOR_KEY), descriptor.encode()));
         }
     }
-    Ok(())
+    Ok(None)
 }

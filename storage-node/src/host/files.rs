@@ -1,4 +1,5 @@
-//! Work with files that takes long: checkpoints to upload, and what a restore fetched. A host asks for it and goes on; it comes back as an event.
+//! Work with files that takes long: checkpoints to upload, what a restore fetched, and whole tablets to digest. A host asks for it and goes on; it
+//! comes back as an event.
 
 use crate::{
     agreement::{AgreementKind, LogEntry},
@@ -9,11 +10,11 @@ use bytes::Bytes;
 use std::{collections::BTreeSet, sync::Arc};
 use strata_base::ShardId;
 use strata_engine::{
-    tablet::{Tablet, TabletChange, TabletFamily},
+    tablet::{Tablet, TabletChange, TabletDigest, TabletFamily, TabletMoment},
     tier::{Entry, checkpoint::LocalFile, documents::FileDocument, layout::ObjectId},
 };
 
-/// Work with files, in the order given.
+/// Work with files, in the order given; digests end when they end.
 pub enum FilesWork {
     /// Make a checkpoint of a tablet and tell its files. Comes back as [`FilesDone::Checkpointed`].
     Checkpoint {
@@ -89,6 +90,15 @@ pub enum FilesWork {
     },
     /// Remove all fetched files.
     ClearFetched,
+    /// Digest all that a tablet held at a moment. Comes back as [`FilesDone::Digested`].
+    Digest {
+        /// Whose.
+        shard: ShardId,
+        /// For which comparison.
+        comparison: u64,
+        /// The moment.
+        moment: Box<dyn TabletMoment>,
+    },
 }
 
 /// What came of [`FilesWork`].
@@ -154,6 +164,23 @@ pub enum FilesDone {
         /// Whether it is.
         result: Result<(), String>,
     },
+    /// A moment of a tablet was read whole.
+    Digested {
+        /// Whose.
+        shard: ShardId,
+        /// For which comparison.
+        comparison: u64,
+        /// What it held.
+        result: Result<TabletDigest, String>,
+    },
+}
+
+/// Has a moment digested by whoever may wait for the disk, who tells [`FilesDone::Digested`].
+pub fn digest(shard: ShardId, comparison: u64, moment: Box<dyn TabletMoment>, tell: impl FnOnce(FilesDone) + Send + 'static) {
+    moment.read(Box::new(move |read| {
+        let result = TabletDigest::of(read).map_err(|error| format!("it cannot read what it holds: {error}"));
+        tell(FilesDone::Digested { shard, comparison, result });
+    }));
 }
 
 /// Applies archived entries to a tablet, as their shard applied them. What the parent agreed on is its own business.

@@ -48,7 +48,7 @@ impl ChangeContext {
     }
 }
 
-fn refused(class: RefusalClass, message: impl Into<String>) -> Answer {
+pub(super) fn refused(class: RefusalClass, message: impl Into<String>) -> Answer {
     Answer::Refused { class, message: message.into() }
 }
 
@@ -82,6 +82,7 @@ impl<T> Host<T> {
             OrderKind::OpenArchive { claim } => self.open_archive(claim),
             OrderKind::Restore { restore } => self.order_restore(restore),
             OrderKind::Checkpoint { shard, not_before_millis } => self.order_checkpoint(shard, not_before_millis),
+            OrderKind::Compare { shard, comparison } => self.order_comparison(shard, comparison),
         };
         self.effects.push(Effect::Answer { ticket, answer });
     }
@@ -270,7 +271,7 @@ fn second_on_store(descriptor: &Descriptor, changes: &[MemberChange]) -> Option<
     })
 }
 
-fn no_such_shard(shard: ShardId) -> Answer {
+pub(super) fn no_such_shard(shard: ShardId) -> Answer {
     refused(RefusalClass::NoSuchShard, format!("this node has no replica of shard {shard}"))
 }
 

@@ -18,7 +18,7 @@ use crate::{
     limits,
 };
 use bytes::Bytes;
-use strata_base::ShardId;
+use strata_base::{Hlc, ShardId};
 use strata_engine::{
     objects::{ObjectError, Request, Response},
     tier::{
@@ -267,9 +267,14 @@ impl<T> Host<T> {
 
     /// Proposes a document in a shard that this node leads; whether it was taken. Whether it counts is known when it is applied.
     pub(super) fn propose_agreement(&mut self, shard: ShardId, kind: AgreementKind, number: u64, document: Bytes) -> bool {
+        self.propose_beside(shard, |hlc| Agreement { kind, number, hlc, document }.encode())
+    }
+
+    /// Proposes an entry that holds no commands, and repeats the last HLC before it; whether it was taken.
+    pub(super) fn propose_beside(&mut self, shard: ShardId, encode: impl FnOnce(Hlc) -> Bytes) -> bool {
         let Some(replica) = self.replicas.get_mut(&shard) else { return false };
-        let agreement = Agreement { kind, number, hlc: replica.proposed_hlc.max(replica.applied.hlc), document };
-        let is_taken = replica.transfer.is_none() && replica.group.propose(agreement.encode()).is_ok();
+        let hlc = replica.proposed_hlc.max(replica.applied.hlc);
+        let is_taken = replica.transfer.is_none() && replica.group.propose(encode(hlc)).is_ok();
         self.touch(shard);
         is_taken
     }

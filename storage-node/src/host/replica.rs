@@ -1,6 +1,6 @@
 //! One replica: its Raft group, its tablet, and what waits for either.
 
-use super::{event::Command, lease::ReadLease};
+use super::{comparison::Compared, event::Command, lease::ReadLease};
 use crate::{
     agreement::{Agreed, AgreementKind},
     bridge::{LogReader, TabletReader},
@@ -196,6 +196,8 @@ pub(super) struct Replica<T> {
     pub(super) routed: Option<(Epoch, u64, Option<StoreId>)>,
     /// The documents that the shard agreed on last.
     pub(super) agreed: BTreeMap<AgreementKind, Agreed>,
+    /// What it held when it was last compared.
+    pub(super) compared: Option<Compared>,
 }
 
 impl<T> Replica<T> {
@@ -240,6 +242,7 @@ impl<T> Replica<T> {
             last_write: 0,
             routed: None,
             agreed: BTreeMap::new(),
+            compared: None,
         }
     }
 

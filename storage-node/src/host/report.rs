@@ -2,6 +2,7 @@
 
 use super::{
     Host,
+    comparison::Compared,
     replica::{Lead, Replica},
 };
 use crate::limits;
@@ -107,6 +108,8 @@ impl<T> Host<T> {
             archive: None,
             checkpoint: self.report_checkpoint(replica.shard),
             checkpointing: self.report_checkpointing(replica.shard),
+            comparison: replica.compared.as_ref().map(Compared::report),
+            stopped: replica.stopped.clone(),
         }
     }
 }

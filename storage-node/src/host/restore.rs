@@ -268,7 +268,7 @@ impl<T> Host<T> {
                 }
                 None
             }),
-            FilesDone::Checkpointed { .. } | FilesDone::CheckpointRead { .. } => return,
+            FilesDone::Checkpointed { .. } | FilesDone::CheckpointRead { .. } | FilesDone::Digested { .. } => return,
         };
         match outcome {
             Ok(Some(event)) => self.step_fetch(attempt, event),

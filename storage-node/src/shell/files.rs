@@ -1,4 +1,5 @@
-//! The thread that works with files of checkpoints and restores, so that neither the host nor the flushes of tablets wait for them.
+//! The thread that works with files of checkpoints and restores, so that neither the host nor the flushes of tablets wait for them. Digests of
+//! whole tablets it hands on.
 //!
 //! ```text
 //! <data_dir>/checkpoints/<shard>-<attempt>/   hard links of one checkpoint, until it counts or is given up
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     descriptor::{APPLIED_KEY, Applied},
-    host::{Event, FIRST_GENERATION, FilesDone, FilesWork, replay, seal},
+    host::{Event, FIRST_GENERATION, FilesDone, FilesWork, digest, replay, seal},
 };
 use bytes::Bytes;
 use crossbeam_channel::Receiver;
@@ -90,6 +91,11 @@ impl FilesWorker {
             FilesWork::Seal { shard, tablet } => FilesDone::Sealed { shard, result: seal(&tablet) },
             FilesWork::ClearFetched => {
                 let _ = fs::remove_dir_all(self.data_dir.join(RESTORE));
+                return None;
+            }
+            FilesWork::Digest { shard, comparison, moment } => {
+                let host = self.host.clone();
+                digest(shard, comparison, moment, move |done| host.give(Input::Event(Event::Files(Box::new(done)))));
                 return None;
             }
         })

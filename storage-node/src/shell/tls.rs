@@ -2,7 +2,7 @@
 
 use crate::config::Tls;
 use rustls::{
-    RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
 };
@@ -52,18 +52,35 @@ impl Certificates {
 
     /// For the node-api's server.
     pub fn rustls_server(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        let verifier = WebPkiClientVerifier::builder(Arc::new(self.roots()?)).build();
+        let verifier = verifier.map_err(|error| error_of("the authority tls.ca", &self.paths.ca, &error))?;
+        let config = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(self.chain()?, self.private_key()?);
+        Ok(Arc::new(config.map_err(|error| error_of("the certificate tls.certificate", &self.paths.certificate, &error))?))
+    }
+
+    /// For the node-api's client.
+    pub fn rustls_client(&self) -> Result<ClientConfig, TlsError> {
+        let config =
+            ClientConfig::builder().with_root_certificates(self.roots()?).with_client_auth_cert(self.chain()?, self.private_key()?);
+        config.map_err(|error| error_of("the certificate tls.certificate", &self.paths.certificate, &error))
+    }
+
+    fn roots(&self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(&self.ca) {
             let certificate = certificate.map_err(|error| error_of("the authority tls.ca", &self.paths.ca, &error))?;
             roots.add(certificate).map_err(|error| error_of("the authority tls.ca", &self.paths.ca, &error))?;
         }
+        Ok(roots)
+    }
+
+    fn chain(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.certificate).collect();
-        let chain = chain.map_err(|error| error_of("the certificate tls.certificate", &self.paths.certificate, &error))?;
-        let key = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| error_of("the key tls.key", &self.paths.key, &error))?;
-        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
-        let verifier = verifier.map_err(|error| error_of("the authority tls.ca", &self.paths.ca, &error))?;
-        let config = ServerConfig::builder().with_client_cert_verifier(verifier).with_single_cert(chain, key);
-        Ok(Arc::new(config.map_err(|error| error_of("the certificate tls.certificate", &self.paths.certificate, &error))?))
+        chain.map_err(|error| error_of("the certificate tls.certificate", &self.paths.certificate, &error))
+    }
+
+    fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| error_of("the key tls.key", &self.paths.key, &error))
     }
 }
 

@@ -15,7 +15,11 @@ use super::{
     queue::{Action, MILLI},
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::{Arc, mpsc::sync_channel},
+};
 use strata_base::{Epoch, IncarnationId, ShardId, SlotRange, StoreId, TableId};
 use strata_engine::{
     objects::{ErrorClass, FaultyObjects, MemoryObjects, PerMille, Request, SimulatedObjects},
@@ -31,7 +35,7 @@ use strata_engine::{
 };
 use strata_node::{
     descriptor::{APPLIED_KEY, Applied},
-    host::{Event, FIRST_GENERATION, FilesDone, FilesWork, TierSettings, replay, seal},
+    host::{Event, FIRST_GENERATION, FilesDone, FilesWork, TierSettings, digest, replay, seal},
 };
 use strata_node_api::{ArchiveClaim, ArchivePlace, RestoreOrder, RestoreShard, ShardOrigin};
 
@@ -378,6 +382,12 @@ impl super::node::Node {
             FilesWork::ClearFetched => {
                 files.fetched.clear();
                 return None;
+            }
+            FilesWork::Digest { shard, comparison, moment } => {
+                let (told, tells) = sync_channel(1);
+                // A moment in memory is read at once.
+                digest(shard, comparison, moment, move |done| drop(told.send(done)));
+                return tells.recv().ok();
             }
         })
     }

@@ -18,7 +18,7 @@ use strata_engine::{
 };
 use strata_kv::command;
 use strata_node::host::Leased;
-use strata_node_api::{MemberRole, ProblemClass, ShardReport, ShardRole};
+use strata_node_api::{ComparisonReport, ComparisonState, MemberRole, ProblemClass, ShardReport, ShardRole};
 
 /// How far the cluster's time may be ahead of the true one, in milliseconds: what a clock may be off, and the counter of a burst of writes.
 const AHEAD_MILLIS_MAX: u64 = 550;
@@ -44,7 +44,7 @@ pub(super) struct Shown {
 pub(super) fn shown(tablet: &dyn Tablet) -> Result<Shown, strata_engine::EngineError> {
     let mut hasher = DefaultHasher::new();
     let mut records = 0;
-    for family in [TabletFamily::Meta, TabletFamily::Data, TabletFamily::Expiry] {
+    for family in TabletFamily::CONTENT {
         tablet.scan(family, &[], &[0xff; 64], &mut |key, value| {
             records += 1;
             (key, value).hash(&mut hasher);
@@ -59,11 +59,31 @@ pub(super) fn shown(tablet: &dyn Tablet) -> Result<Shown, strata_engine::EngineE
 pub(super) struct Witness {
     seen: BTreeMap<(ShardId, u64), (usize, Content)>,
     pub(super) compared: u64,
+    /// What replicas themselves told of entries at which they were compared.
+    told: BTreeMap<(ShardId, u64), (usize, ComparisonReport)>,
+    /// How often two of them told of the same entry.
+    pub(super) agreed: u64,
     /// Every leader that served, by shard and term.
     leaders: BTreeSet<(ShardId, u64)>,
 }
 
 impl Witness {
+    /// A replica tells what it held at the entry of a comparison; the others must tell the same.
+    fn hear(&mut self, shard: ShardId, node: usize, told: ComparisonReport) -> Result<(), Violation> {
+        if !matches!(told.state, ComparisonState::Done { .. }) {
+            return Ok(());
+        }
+        match self.told.insert((shard, told.index), (node, told.clone())) {
+            Some((other, before)) if before != told => {
+                Err(Check::Replicas.says(format!("shard {shard}: node {other} told {before:?}, and node {node} tells {told:?}")))
+            }
+            before => {
+                self.agreed += u64::from(before.is_some_and(|(other, _)| other != node));
+                Ok(())
+            }
+        }
+    }
+
     /// How many leaders came after the first of their shard.
     pub(super) fn leader_changes(&self) -> u64 {
         let shards: BTreeSet<ShardId> = self.leaders.iter().map(|(shard, _)| *shard).collect();
@@ -175,6 +195,9 @@ impl Simulation {
         if replica.role == ShardRole::Leader && self.witness.leaders.insert((shard, replica.term)) {
             let (ordinal, term) = (self.hand.shards.iter().position(|(led, _)| *led == shard), replica.term);
             self.tell(format!("node {node} leads shard {} in term {term}", ordinal.unwrap_or_default()));
+        }
+        if let Some(told) = replica.comparison.clone() {
+            self.witness.hear(shard, node, told)?;
         }
         let tablet = self.nodes[node].disk.tablets.newest(shard);
         let tablet = tablet.ok_or_else(|| Check::Replicas.says(format!("node {node} lost its tablet of shard {shard}")))?;

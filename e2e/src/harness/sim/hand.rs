@@ -152,6 +152,9 @@ impl Simulation {
             }
         }
         self.step_replacement();
+        if self.options.compares && self.era == 0 {
+            self.compare_replicas();
+        }
         let pause = self.draws.hand.u64(20 * MILLI..150 * MILLI);
         self.queue.after(pause, Action::Hand);
     }
@@ -224,6 +227,16 @@ impl Simulation {
     pub(super) fn nth_leader(&self, nth: usize) -> Option<(ShardId, usize, ShardReport)> {
         let (shard, _) = *self.hand.shards.get(nth)?;
         self.leader(shard).map(|(node, report)| (shard, node, report))
+    }
+
+    /// Has the replicas of a shard compared.
+    fn compare_replicas(&mut self) {
+        if let Some((shard, _)) = self.draws.hand.choice(self.hand.shards.clone())
+            && let Some((leader, _)) = self.leader(shard)
+        {
+            let comparison = self.draws.hand.u64(..);
+            self.order(leader, OrderKind::Compare { shard, comparison });
+        }
     }
 
     /// The newest leader of a shard that serves, and what it says of itself.

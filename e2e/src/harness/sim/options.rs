@@ -46,6 +46,9 @@ pub struct Options {
     pub store: Option<StoreTrouble>,
     /// Whether the disks are lost amid writes, or after all is quiet.
     pub is_lost_amid: bool,
+    /// Whether replicas are told, again and again, to say what they hold at one entry.
+    #[serde(default)]
+    pub compares: bool,
 }
 
 /// How often requests to the store of objects go wrong, in thousandths: [`PerMille`] as a schedule's file has it.
@@ -168,6 +171,7 @@ impl Options {
             pledge_millis: if draws.bool() { 4 * limits::PLEDGE_MILLIS } else { limits::PLEDGE_MILLIS },
             store: has_bucket.then(|| StoreTrouble::draw(draws)),
             is_lost_amid,
+            compares: false,
         };
         (options, swarm)
     }

@@ -1,7 +1,7 @@
 //! Tablets in memory, with the crash behaviour of the real ones: what was not flushed is gone, families are flushed together, and a tablet may
 //! flush by itself between any two batches.
 
-use super::{Tablet, TabletChange, TabletFamily, TabletRead, TabletStore, TabletVisitor};
+use super::{MomentReader, Tablet, TabletChange, TabletFamily, TabletMoment, TabletRead, TabletStore, TabletVisitor};
 use crate::EngineError;
 use bytes::Bytes;
 use std::{
@@ -87,7 +87,7 @@ impl MemoryTablet {
         self.lock().now[family as usize].iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    fn moment(&self, is_in_memory: bool) -> Moment {
+    fn at_once(&self, is_in_memory: bool) -> Moment {
         let state = self.lock();
         Moment { now: state.now.clone(), flushed: state.flushed.clone(), is_in_memory }
     }
@@ -155,11 +155,17 @@ struct InMemory<'a>(&'a MemoryTablet);
 
 impl TabletRead for InMemory<'_> {
     fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.0.moment(true).get(family, key)
+        self.0.at_once(true).get(family, key)
     }
 
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
-        self.0.moment(true).scan(family, from, to, visit)
+        self.0.at_once(true).scan(family, from, to, visit)
+    }
+}
+
+impl TabletMoment for Moment {
+    fn read(self: Box<Self>, reader: MomentReader) {
+        reader(&*self);
     }
 }
 
@@ -169,7 +175,7 @@ impl Tablet for MemoryTablet {
     }
 
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
-        self.moment(false).scan(family, from, to, visit)
+        self.at_once(false).scan(family, from, to, visit)
     }
 
     fn in_memory(&self) -> Box<dyn TabletRead + '_> {
@@ -177,11 +183,15 @@ impl Tablet for MemoryTablet {
     }
 
     fn snapshot(&self) -> Box<dyn TabletRead + '_> {
-        Box::new(self.moment(false))
+        Box::new(self.at_once(false))
     }
 
     fn snapshot_in_memory(&self) -> Box<dyn TabletRead + '_> {
-        Box::new(self.moment(true))
+        Box::new(self.at_once(true))
+    }
+
+    fn moment(self: Arc<Self>) -> Result<Box<dyn TabletMoment>, EngineError> {
+        Ok(Box::new(self.at_once(false)))
     }
 
     fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError> {

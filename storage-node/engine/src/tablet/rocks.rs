@@ -3,7 +3,7 @@
 //! The write-ahead log is off and flushes are atomic over all families. All tablets of a node share one block cache and one budget of
 //! memtables, so that an idle tablet costs little.
 
-use super::{Tablet, TabletChange, TabletFamily, TabletRead, TabletStore, TabletVisitor};
+use super::{MomentReader, Tablet, TabletChange, TabletFamily, TabletMoment, TabletRead, TabletStore, TabletVisitor};
 use crate::EngineError;
 use bytes::Bytes;
 use rocksdb::{
@@ -13,9 +13,16 @@ use rocksdb::{
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{SyncSender, sync_channel},
+    },
+    thread::Builder,
 };
 use strata_base::ShardId;
+
+/// What is read ahead for whoever reads all of a tablet in order, in bytes.
+const READAHEAD_BYTES: usize = 2 << 20;
 
 /// What all tablets of a node share.
 #[derive(Clone, Copy, Debug)]
@@ -300,6 +307,8 @@ struct AtOnce<'a> {
     tablet: &'a RocksTablet,
     snapshot: Snapshot<'a>,
     tier: ReadTier,
+    /// Whether all of it will be read, once: the block cache is for others then.
+    is_whole: bool,
 }
 
 impl AtOnce<'_> {
@@ -307,6 +316,10 @@ impl AtOnce<'_> {
         let mut options = ReadOptions::default();
         options.set_snapshot(&self.snapshot);
         options.set_read_tier(self.tier);
+        if self.is_whole {
+            options.fill_cache(false);
+            options.set_readahead_size(READAHEAD_BYTES);
+        }
         options
     }
 }
@@ -318,6 +331,40 @@ impl TabletRead for AtOnce<'_> {
 
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
         self.tablet.scan_by(self.options(), family, (from, to), visit)
+    }
+}
+
+/// A moment that nobody reads yet. A snapshot borrows its database, so a thread owns both.
+struct HeldMoment {
+    /// The thread ends when it has read, or when nobody can ask it to any more.
+    reader: SyncSender<MomentReader>,
+}
+
+impl HeldMoment {
+    fn of(tablet: Arc<RocksTablet>) -> Result<HeldMoment, EngineError> {
+        let (reader, given) = sync_channel::<MomentReader>(1);
+        let (holds, is_held) = sync_channel(1);
+        let hold = move || {
+            let snapshot = tablet.db.snapshot();
+            let moment = AtOnce { tablet: &tablet, snapshot, tier: ReadTier::All, is_whole: true };
+            if holds.send(()).is_ok()
+                && let Ok(read) = given.recv()
+            {
+                read(&moment);
+            }
+        };
+        let held = Builder::new().name("moment".to_owned()).spawn(hold).map_err(EngineError::failed("cannot start a thread"))?;
+        // Not joined: it ends with its reading.
+        drop(held);
+        is_held.recv().map_err(EngineError::failed("cannot hold a moment of a tablet"))?;
+        Ok(HeldMoment { reader })
+    }
+}
+
+impl TabletMoment for HeldMoment {
+    fn read(self: Box<Self>, reader: MomentReader) {
+        // The thread waits for just this.
+        let _ = self.reader.send(reader);
     }
 }
 
@@ -335,11 +382,15 @@ impl Tablet for RocksTablet {
     }
 
     fn snapshot(&self) -> Box<dyn TabletRead + '_> {
-        Box::new(AtOnce { tablet: self, snapshot: self.db.snapshot(), tier: ReadTier::All })
+        Box::new(AtOnce { tablet: self, snapshot: self.db.snapshot(), tier: ReadTier::All, is_whole: false })
     }
 
     fn snapshot_in_memory(&self) -> Box<dyn TabletRead + '_> {
-        Box::new(AtOnce { tablet: self, snapshot: self.db.snapshot(), tier: ReadTier::BlockCache })
+        Box::new(AtOnce { tablet: self, snapshot: self.db.snapshot(), tier: ReadTier::BlockCache, is_whole: false })
+    }
+
+    fn moment(self: Arc<Self>) -> Result<Box<dyn TabletMoment>, EngineError> {
+        Ok(Box::new(HeldMoment::of(self)?))
     }
 
     fn write(&self, changes: Vec<TabletChange>) -> Result<(), EngineError> {
@@ -384,7 +435,10 @@ mod trace_tests;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{MemoryTablet, TabletDigest},
+        *,
+    };
     use std::ops::ControlFlow;
 
     const SETTINGS: RocksSettings = RocksSettings { block_cache_bytes: 1 << 20, write_buffer_bytes: 1 << 20, direct_io: true };
@@ -432,6 +486,67 @@ mod tests {
             Ok(Some(Bytes::from_static(b"old"))),
             "only what is in files"
         );
+    }
+
+    /// What a moment of a tablet holds.
+    fn digest(tablet: &Arc<dyn Tablet>) -> TabletDigest {
+        let (told, tells) = sync_channel(1);
+        let moment = tablet.clone().moment().expect("a moment is held");
+        moment.read(Box::new(move |read| told.send(TabletDigest::of(read)).expect("somebody waits")));
+        tells.recv().expect("the moment is read").expect("it can be")
+    }
+
+    #[test]
+    fn a_moment_is_read_later_and_elsewhere() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (tablet, _) = written(folder.path());
+        let before = digest(&tablet);
+        let (told, tells) = sync_channel(1);
+        let moment = tablet.clone().moment().expect("a moment is held");
+        tablet.write(vec![put("key", "new"), put("other", "new")]).expect("it takes records");
+        tablet.flush().expect("it flushes");
+        let after = digest(&tablet);
+        drop(tablet);
+        moment.read(Box::new(move |read| told.send(TabletDigest::of(read)).expect("somebody waits")));
+        assert_eq!(tells.recv().expect("the moment is read"), Ok(before));
+        assert_eq!((before.records, after.records), (1, 2));
+        assert_ne!(before, after);
+    }
+
+    #[test]
+    fn a_digest_is_of_what_a_tablet_holds_and_not_of_how_it_lies() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = RocksTabletStore::new(folder.path(), SETTINGS).expect("a store");
+        let keys: Vec<String> = (0..300).map(|number| format!("key-{number:03}")).collect();
+        let record = |key: &str| TabletChange::Put(TabletFamily::Meta, Bytes::from(key.to_owned()), Bytes::from(format!("of {key}")));
+        let memory: Arc<dyn Tablet> = Arc::new(MemoryTablet::default());
+        memory.write(keys.iter().map(|key| record(key)).collect()).expect("it takes records");
+        let expected = digest(&memory);
+        assert_eq!(expected.records, 300);
+
+        // Backwards, each overwritten once, others removed by themselves and by ranges meanwhile, in memtables and many files.
+        drop(store.create(SHARD, 1).expect("a tablet"));
+        let files = Arc::new(store.open_files(&store.path(SHARD, 1), false).expect("it opens"));
+        let tablet: Arc<dyn Tablet> = files.clone();
+        let write = |changes: Vec<TabletChange>| tablet.write(changes).expect("it takes changes");
+        for (nth, key) in keys.iter().rev().enumerate() {
+            let key_bytes = || Bytes::from(key.clone());
+            let passing = || TabletChange::Put(TabletFamily::Data, key_bytes(), Bytes::new());
+            write(vec![TabletChange::Put(TabletFamily::Meta, key_bytes(), Bytes::from_static(b"other")), passing()]);
+            write(vec![record(key), TabletChange::Delete(TabletFamily::Data, key_bytes())]);
+            write(vec![passing(), TabletChange::Put(TabletFamily::System, "own".into(), Bytes::from(nth.to_string()))]);
+            if nth % 50 == 0 {
+                tablet.flush().expect("it flushes");
+            }
+        }
+        write(vec![TabletChange::DeleteRange(TabletFamily::Data, "key".into(), "kez".into())]);
+        assert_eq!(digest(&tablet), expected, "partly in memtables");
+        tablet.flush().expect("it flushes");
+        assert_eq!(digest(&tablet), expected, "in files");
+        TabletFamily::ALL.iter().for_each(|family| files.db.compact_range_cf(files.family(*family), None::<&[u8]>, None::<&[u8]>));
+        assert_eq!(digest(&tablet), expected, "compacted");
+        write(vec![TabletChange::Put(TabletFamily::Meta, "key-150".into(), "of key-151".into())]);
+        assert_ne!(digest(&tablet), expected, "one bit differs");
     }
 
     #[test]
