@@ -89,7 +89,8 @@ mod tests {
     #[test]
     fn every_bit_and_every_border_counts() {
         use TabletFamily::{Data, Meta};
-        let all: [&[(TabletFamily, &'static [u8], &'static [u8])]; 7] = [
+        type Record = (TabletFamily, &'static [u8], &'static [u8]);
+        let all: [&[Record]; 7] = [
             &[],
             &[(Meta, b"key", b"value")],
             &[(Meta, b"key", b"valud")],
