@@ -18,6 +18,7 @@ use strata_e2e::{
     },
 };
 use strata_engine::tablet::{RocksSettings, RocksTabletStore, TabletChange, TabletFamily, TabletStore};
+use strata_node_api::OrderKind;
 
 /// How long the command may take, whatever it is asked.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
@@ -115,6 +116,9 @@ async fn unknown_is_said(scene: &mut Scene) -> Result<(), Failure> {
     };
     let two_are_equal = || "among those that answer there is no difference: 2 replicas at ".to_owned();
 
+    // A shard that the unnamed node leads would have no leader, as far as the others say.
+    scene.cluster.obey(2, OrderKind::EvictLeaders { for_millis: 60_000 }).await?;
+    scene.cluster.until_led(&[0, 1]).await?;
     let said = verify(&scene.cluster, 0..2, &patience).await?;
     said.must_end(2, unknown)?;
     let store = scene.cluster.address(2).store;
