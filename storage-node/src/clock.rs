@@ -4,7 +4,7 @@
 //! of the median. (Pure: times are arguments.)
 
 use crate::limits;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use strata_base::StoreId;
 
 /// One moment, as the operating system tells it.
@@ -80,9 +80,11 @@ impl ClusterClock {
         }
     }
 
-    /// How many other nodes were heard of late.
-    pub fn heard(&self, now: Moment) -> usize {
-        self.heard.values().filter(|(_, at)| now.monotonic_ms.saturating_sub(*at) <= SAMPLE_AGE_MILLIS_MAX).count()
+    /// Whether more than half of the nodes, this one among them, were heard of late: until then the median is a minority's guess. Who knows of no
+    /// node knows nothing of the time either.
+    pub fn is_agreed(&self, now: Moment, nodes: &BTreeSet<StoreId>) -> bool {
+        let heard = self.heard.iter().filter(|(store, (_, at))| nodes.contains(store) && is_fresh(now, *at)).count();
+        !nodes.is_empty() && 2 * (heard + 1) > nodes.len()
     }
 
     fn is_far(&self, now: Moment) -> bool {
@@ -98,12 +100,15 @@ impl ClusterClock {
     }
 
     fn median(&self, now: Moment) -> i64 {
-        let fresh = |at: u64| now.monotonic_ms.saturating_sub(at) <= SAMPLE_AGE_MILLIS_MAX;
-        let mut samples: Vec<i64> = self.heard.values().filter(|(_, at)| fresh(*at)).map(|(sample, _)| *sample).collect();
+        let mut samples: Vec<i64> = self.heard.values().filter(|(_, at)| is_fresh(now, *at)).map(|(sample, _)| *sample).collect();
         samples.push(self.own(now));
         samples.sort_unstable();
         samples[(samples.len() - 1) / 2]
     }
+}
+
+fn is_fresh(now: Moment, heard_at: u64) -> bool {
+    now.monotonic_ms.saturating_sub(heard_at) <= SAMPLE_AGE_MILLIS_MAX
 }
 
 #[cfg(test)]
@@ -152,6 +157,21 @@ mod tests {
         clock.step(later(200, 0));
         assert!(clock.is_trustworthy(later(200, 0)));
         assert_eq!(clock.now_ms(later(300, 0)), START.wall_ms + 300);
+    }
+
+    #[test]
+    fn a_time_is_agreed_on_by_more_than_half_of_those_who_are_known() {
+        let (mut clock, now) = (ClusterClock::new(START), later(20, 0));
+        let nodes = |stores: &[u64]| stores.iter().map(|store| StoreId(*store)).collect();
+        assert!(!clock.is_agreed(now, &nodes(&[])), "who knows nobody is no majority");
+        assert!(clock.is_agreed(now, &nodes(&[1])), "a node alone decides");
+        assert!(!clock.is_agreed(now, &nodes(&[1, 2, 3])));
+        clock.hear(now, StoreId(9), now.wall_ms);
+        assert!(!clock.is_agreed(now, &nodes(&[1, 2, 3])), "strangers do not count");
+        clock.hear(now, StoreId(2), now.wall_ms);
+        assert!(clock.is_agreed(now, &nodes(&[1, 2, 3])));
+        assert!(!clock.is_agreed(now, &nodes(&[1, 2, 3, 4])));
+        assert!(!clock.is_agreed(later(20_000, 0), &nodes(&[1, 2, 3])), "what was heard long ago is forgotten");
     }
 
     #[test]

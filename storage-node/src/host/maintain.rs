@@ -6,9 +6,9 @@ use super::{
     replica::{Replica, Transfer},
 };
 use crate::{descriptor::ReplicaRecord, limits};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use strata_base::{
-    PeerId, ShardId,
+    PeerId, ShardId, StoreId,
     planted::{Mistake, planted},
 };
 use strata_engine::log::{LogState, ReplicaBatch};
@@ -20,7 +20,8 @@ impl<T> Host<T> {
             self.clock.step(self.now);
         }
         // Where nobody is heard for long, a wrong time is better than none.
-        self.is_time_known |= 2 * (self.clock.heard(self.now) + 1) > self.nodes.len() || self.tick > limits::UNHEARD_TICKS;
+        self.is_time_known =
+            self.is_time_known || self.clock.is_agreed(self.now, &self.known_stores()) || self.tick > limits::UNHEARD_TICKS;
         let may_lead = self.clock.is_trustworthy(self.now);
         let shards: Vec<ShardId> = self.replicas.keys().copied().collect();
         for shard in shards {
@@ -68,6 +69,12 @@ impl<T> Host<T> {
         if self.tick.is_multiple_of(limits::MAINTENANCE_TICKS) {
             self.look_at_sizes();
         }
+    }
+
+    /// Every node that this one knows of. The directory alone does not do: a node that was down when it was told has none, and leads shards.
+    fn known_stores(&self) -> BTreeSet<StoreId> {
+        let members = self.replicas.values().filter_map(|replica| replica.descriptor.as_ref()).flat_map(|descriptor| &descriptor.stores);
+        self.nodes.iter().map(|node| node.store).chain(members.map(|(_, store)| *store)).collect()
     }
 
     pub(super) fn is_evicted(&self) -> bool {
