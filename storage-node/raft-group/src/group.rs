@@ -439,8 +439,13 @@ impl<L: LogRead> RaftGroup<L> {
         Ok(())
     }
 
-    /// A member could not be reached.
+    /// A member could not be reached. If that is the leader, and its heartbeat is overdue besides, its process has most likely ended: the rest of the
+    /// shortest election timeout is not waited for. What it says afterwards still counts, and without a majority that lost it too nobody is elected.
     pub fn unreachable(&mut self, peer: PeerId) {
+        let raft = &mut self.node.raft;
+        if raft.leader_id == peer.0 && raft.state == StateRole::Follower && raft.election_elapsed >= limits::OVERDUE_TICKS {
+            raft.election_elapsed = raft.election_elapsed.max(raft.election_timeout());
+        }
         self.node.report_unreachable(peer.0);
     }
 

@@ -18,4 +18,8 @@ pub const CACHE_BYTES_MAX: usize = 16 << 20;
 /// The most bytes of a message from a peer.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 192 << 20;
 
+/// Ticks of a leader's silence after which a broken connection to it means that it is gone: one more than two heartbeats of the host are apart, since a
+/// connection may break, or be refused one way, while the leader is well.
+pub const OVERDUE_TICKS: usize = 3;
+
 const _: () = assert!(MESSAGE_BYTES_MAX < UNCOMMITTED_BYTES_MAX, "a follower that lags by one message must not stop proposals");

@@ -88,6 +88,51 @@ fn a_member_that_must_not_campaign_helps_another_up_once_the_leader_is_silent() 
 }
 
 #[test]
+fn a_leader_whose_connection_broke_is_succeeded_sooner_once_its_heartbeat_is_overdue() {
+    let ticks_to_succeed = |breaks: bool, seed: u64| {
+        let (mut leader, mut other, mut third) = (member(1, 1), member(2, seed), member(3, seed + 100));
+        leader.campaign();
+        pass(&mut [&mut leader, &mut other, &mut third]);
+        (1..=100).find(|_| {
+            for follower in [&mut other, &mut third] {
+                if breaks {
+                    follower.unreachable(PeerId(1));
+                }
+                follower.tick();
+            }
+            pass(&mut [&mut other, &mut third]);
+            other.is_leader() || third.is_leader()
+        })
+    };
+    for seed in 1..=20 {
+        let (noticed, unnoticed) = (ticks_to_succeed(true, seed), ticks_to_succeed(false, seed));
+        let (noticed, unnoticed) = (noticed.expect("somebody leads"), unnoticed.expect("somebody leads"));
+        assert!(unnoticed - noticed >= 6, "seed {seed}: {noticed} ticks, and {unnoticed} by silence alone");
+    }
+}
+
+#[test]
+fn a_leader_that_speaks_outlives_connections_that_break() {
+    let (mut leader, mut other, mut third) = (member(1, 1), member(2, 2), member(3, 3));
+    leader.campaign();
+    pass(&mut [&mut leader, &mut other, &mut third]);
+    let term = leader.term();
+    for tick in 0..200 {
+        other.unreachable(PeerId(1));
+        third.unreachable(PeerId(1));
+        leader.tick();
+        other.tick();
+        third.tick();
+        if tick % 2 == 0 {
+            leader.beat();
+        }
+        pass(&mut [&mut leader, &mut other, &mut third]);
+        assert_eq!((leader.role(), other.role()), (Role::Leader, Role::Follower(Some(PeerId(1)))));
+    }
+    assert_eq!(leader.term(), term);
+}
+
+#[test]
 fn who_is_pledged_helps_nobody_to_lead_unless_the_leader_asks() {
     let (mut leader, mut other, mut third) = (member(1, 1), member(2, 2), member(3, 3));
     leader.campaign();

@@ -104,9 +104,7 @@ impl<T> Host<T> {
             let Some(replica) = self.replicas.get_mut(&shard) else { continue };
             let peer =
                 replica.descriptor.as_ref().and_then(|known| known.stores.iter().find(|(_, at)| *at == store).map(|(peer, _)| *peer));
-            if let Some(peer) = peer
-                && replica.group.is_leader()
-            {
+            if let Some(peer) = peer {
                 replica.group.unreachable(peer);
                 self.touched.push(shard);
             }
