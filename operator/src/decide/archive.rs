@@ -98,10 +98,11 @@ fn as_reported(seen: &Observation, life: &Life) -> Option<Vec<PlannedShard>> {
     (slots == u32::from(strata_base::SLOT_COUNT)).then(|| shards.iter().map(planned).collect())
 }
 
-/// Whether restored shards serve: the first document reads back from the bucket. Others serve from their creation.
+/// Whether the cluster may count as running: the first document of its life reads back from the bucket. Restored shards serve nobody before, and what
+/// was begun at a path that is another's has begun by mistake. A cluster that was adopted with its volumes waits for no bucket.
 pub(super) fn is_open(seen: &Observation, life: &Life, parts: Option<&Parts>) -> bool {
-    let is_restored = parts.is_some_and(|parts| parts.document.parent.is_some());
-    !is_restored || view::ours(seen, life).any(|(_, report)| report.archive.as_ref().is_some_and(|archive| archive.is_published))
+    let waits = parts.is_some_and(|parts| parts.document.parent.is_some() || !parts.plan.continues);
+    !waits || view::ours(seen, life).any(|(_, report)| report.archive.as_ref().is_some_and(|archive| archive.is_published))
 }
 
 /// Tells nodes of the archive, and says how it is.

@@ -112,6 +112,8 @@ pub(super) fn of_shards(view: &View, policy: &Policy, seen: &Observation, is_ope
     if led == total && (is_open || status.phase == ClusterPhase::Running) {
         status.phase = ClusterPhase::Running;
         status.restore = None;
+    } else if led == total && status.waiting.is_empty() && status.problems.is_empty() {
+        status.waiting.push("every shard has a leader; the archive's path is being claimed".to_owned());
     } else if led < total && status.phase == ClusterPhase::Running {
         let message = format!("{} of {total} shards have no leader that reports: look at the members that are down", total - led);
         problem(seen, status, ErrorClass::QuorumLost, message, true);
