@@ -45,9 +45,14 @@ pub fn to_stored(entry: LogEntry) -> StoredEntry {
     StoredEntry { index: entry.index, term: entry.term, kind, context: entry.context, data: entry.data }
 }
 
+/// Whether a stored entry changes who the members are.
+pub fn is_change(entry: &StoredEntry) -> bool {
+    entry.kind == KIND_CHANGE
+}
+
 /// The bytes of a stored entry that its shard applies; none for Raft's own.
 pub fn commands_of(entry: &StoredEntry) -> Bytes {
-    if entry.kind == KIND_CHANGE { Bytes::new() } else { entry.data.clone() }
+    if is_change(entry) { Bytes::new() } else { entry.data.clone() }
 }
 
 /// A tablet, as commands read it.

@@ -40,6 +40,7 @@ mod queue;
 mod run;
 mod schedule;
 mod shrink;
+mod steps;
 mod violation;
 
 use crate::history::{Call, History};
@@ -64,6 +65,7 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
 };
+pub use steps::Step;
 use strata_base::StoreId;
 use strata_node::host::Event;
 pub use violation::{Check, Violation};
@@ -93,6 +95,8 @@ pub struct Played {
     pub summary: String,
     /// How much happened.
     pub counts: Counts,
+    /// The steps at which processes ended, and whether those were done.
+    pub ends: Vec<(Step, bool)>,
 }
 
 struct Simulation {
@@ -119,6 +123,8 @@ struct Simulation {
     /// Faults that made a difference.
     faults: u64,
     crashes: u64,
+    /// The steps at which processes ended, and whether those were done.
+    ends: Vec<(Step, bool)>,
     snapshots: u64,
     /// Reads that a leader answered by its lease.
     leased_reads: u64,
@@ -152,6 +158,7 @@ impl Simulation {
             has_lost_disk: false,
             faults: 0,
             crashes: 0,
+            ends: Vec::new(),
             snapshots: 0,
             leased_reads: 0,
             journal: Journal::default(),
@@ -184,12 +191,13 @@ impl Simulation {
     fn played(self) -> Played {
         let (crowd, steps) = (&self.crowd, self.trace.steps());
         let summary = format!(
-            "{} nodes, {} shards: {} acknowledged, {} read by leases, {} unknown, {} crashes, {} snapshots, {} restores ({} tablets compared), {} comparisons, {steps} steps",
+            "{} nodes, {} shards: {} acknowledged, {} read by leases, {} unknown, {} refused by full disks, {} crashes, {} snapshots, {} restores ({} tablets compared), {} comparisons, {steps} steps",
             self.nodes.len(),
             self.options.shards,
             crowd.acknowledged,
             self.leased_reads,
             crowd.unknown,
+            crowd.refused,
             self.crashes,
             self.snapshots,
             self.bucket.as_ref().map_or(0, |bucket| bucket.restores),
@@ -198,12 +206,12 @@ impl Simulation {
         );
         let counts = Counts {
             operations: crowd.acknowledged,
-            faults: self.faults,
+            faults: self.faults + self.ends.len() as u64,
             leader_changes: self.witness.leader_changes(),
             restores: self.bucket.as_ref().map_or(0, |bucket| bucket.restores),
             agreed: self.witness.agreed,
         };
-        Played { trace: self.trace.hash(), history: self.crowd.history, summary, counts }
+        Played { trace: self.trace.hash(), history: self.crowd.history, summary, counts, ends: self.ends }
     }
 
     fn play(&mut self) -> Result<(), Violation> {
@@ -346,10 +354,9 @@ impl Simulation {
             Action::Deliver { to, from, messages } => self.deliver(to, from, messages),
             Action::Arrive { node, life, event } if self.lives(node, life) => self.arrive(node, event),
             Action::WriteLog { node, life } if self.lives(node, life) => self.log_written(node),
-            Action::Flush { node, life, shard, generation, applied, tablet } if self.lives(node, life) => match tablet.flush() {
-                Ok(()) => self.flushed(node, Event::Flushed { shard, generation, applied: Some(applied) }),
-                Err(error) => self.breaks(Check::Host.says(error.to_string())),
-            },
+            Action::Flush { node, life, shard, generation, applied, tablet } if self.lives(node, life) => {
+                self.flush(node, &tablet, Event::Flushed { shard, generation, applied: Some(applied) });
+            }
             Action::Purge { node, life } if self.lives(node, life) => self.purged(node),
             Action::ReadCold { node, life, read } if self.lives(node, life) => self.read_cold(node, *read),
             Action::Retain { node, life, shard, keep } if self.lives(node, life) => self.retained(node, shard, keep),
@@ -361,6 +368,7 @@ impl Simulation {
             Action::Abandon { token } => self.abandon(token),
             Action::Hand => self.hand_steps(),
             Action::Fault { era, fault } => self.break_something(era, &fault),
+            Action::LookAtDisk { node } => self.disk_is_looked_at(node),
             Action::Look => self.look(),
             // The node has crashed meanwhile, and with it whatever waited for this.
             _ => {}

@@ -4,6 +4,7 @@
 //! seeds after it. `make sim` plays many, and judges each of their histories; `make planted` breaks rules of the nodes, one by one.
 
 mod schedules;
+mod walk;
 
 use std::time::SystemTime;
 use strata_e2e::{

@@ -41,6 +41,8 @@ mistakes! {
     HlcOfOwn = "hlc-of-own",
     /// What was evaluated and never committed is still seen after leadership was lost.
     OverlayKept = "overlay-kept",
+    /// A write that a full disk refuses is done all the same.
+    RefusedAndDone = "refused-and-done",
     /// A command that changed nothing is answered at once, though what it saw is not committed.
     IdleAtOnce = "idle-at-once",
     /// Commands that are answered by the index of their entry, whoever proposed what lies there.

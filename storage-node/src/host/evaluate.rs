@@ -182,7 +182,8 @@ impl<T> Host<T> {
                 self.refuse(token, NotDone::Busy);
                 continue;
             }
-            if let Some(error) = is_full.clone().filter(|_| call.spec.denies_oom()) {
+            let refusal = is_full.clone().filter(|_| call.spec.denies_oom());
+            if let Some(error) = refusal.clone().filter(|_| !planted(Mistake::RefusedAndDone)) {
                 self.done(token, Outcome::Reply(Reply::Error(error)));
                 continue;
             }
@@ -200,6 +201,7 @@ impl<T> Host<T> {
                     return None;
                 }
             };
+            let reply = refusal.map_or(reply, Reply::Error);
             room.take(&reply);
             let evaluation = view.finish();
             if evaluation.effects.is_empty() && !evaluation.needs_tick {

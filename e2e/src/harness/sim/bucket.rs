@@ -13,6 +13,7 @@ use super::{
     node::Disk,
     planted::Planted,
     queue::{Action, MILLI},
+    steps::Step,
 };
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::{
@@ -212,8 +213,10 @@ impl Simulation {
     pub(super) fn store_answers(&mut self, node: usize, life: u64, call: &Call) {
         let now_ms = self.queue.now() / MILLI;
         let delay = self.draws.store.u64(MILLI..20 * MILLI);
-        let Some(bucket) = &self.bucket else { return };
-        let answer = bucket.store.answer(now_ms, call.request.clone());
+        // What a dead process asked for takes effect all the same.
+        let step = Step::of_request(&call.request, &layout()).filter(|_| self.lives(node, life));
+        let answer = |simulation: &mut Simulation| Some(simulation.bucket.as_ref()?.store.answer(now_ms, call.request.clone()));
+        let Some(answer) = self.step(node, step.as_slice(), answer).flatten() else { return };
         self.trace.note((node, call.request.key(), answer.result.is_ok()));
         let event = Event::Answered { id: call.id, answered: answer.result };
         self.queue.after(delay + answer.after_ms * MILLI, Action::Arrive { node, life, event });

@@ -64,6 +64,8 @@ pub(super) struct Crowd {
     closing: Option<VecDeque<(String, Call)>>,
     pub(super) acknowledged: u64,
     pub(super) unknown: u64,
+    /// Commands that a full disk refused.
+    pub(super) refused: u64,
 }
 
 impl Crowd {
@@ -344,11 +346,13 @@ impl Simulation {
         let Some(pending) = self.crowd.pending.remove(&token) else { return };
         let believed = self.planted == Some(Planted::RefusalsBelieved) && pending.call.name == "set";
         let fate = match outcome {
+            Outcome::Reply(reply) if is_refusal(reply) => Fate::Failed,
             Outcome::Reply(reply) => Fate::Ok(value(&pending.call, reply)),
             Outcome::NotDone(_) if believed => Fate::Ok("OK".into()),
             Outcome::NotDone(_) => Fate::Failed,
             Outcome::Unknown(_) => Fate::Unknown,
         };
+        self.crowd.refused += u64::from(matches!(outcome, Outcome::Reply(_)) && fate == Fate::Failed);
         let mut pause = self.draws.clients.u64(MILLI..=self.options.think_micros);
         if let (Outcome::NotDone(why), Fate::Failed) = (outcome, &fate) {
             let hinted = match why {
@@ -409,6 +413,11 @@ impl Simulation {
             self.breaks(Check::Liveness.says(sentence));
         }
     }
+}
+
+/// Whether a full disk refused it: then it was not done, and its client asks for something else.
+fn is_refusal(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(error) if error.to_string().starts_with("OOM "))
 }
 
 /// A reply, as the checker reads it.

@@ -5,9 +5,14 @@ use super::{
     node::Node,
     planted::Planted,
     queue::{Action, MILLI, Parcel, SECOND, Token},
+    steps::Step,
 };
+use std::sync::Arc;
 use strata_base::StoreId;
-use strata_engine::{log::LogStore, tablet::TabletStore};
+use strata_engine::{
+    log::LogStore,
+    tablet::{Tablet, TabletStore},
+};
 use strata_node::host::{ColdDone, ColdRead, Effect, Event, Outcome, PeerMessage};
 
 impl Simulation {
@@ -45,7 +50,13 @@ impl Simulation {
         let Some(host) = &mut at.host else { return };
         let effects = host.turn(moment, events);
         self.trace.note((node, effects.len()));
-        effects.into_iter().for_each(|effect| self.execute(node, effect));
+        let life = at.life;
+        for effect in effects {
+            let step = Step::of_effect(&effect);
+            if self.lives(node, life) {
+                self.step(node, step.as_slice(), |simulation| simulation.execute(node, effect));
+            }
+        }
     }
 
     fn execute(&mut self, node: usize, effect: Effect<Token>) {
@@ -167,6 +178,16 @@ impl Simulation {
         if at.stalled_until > now {
             return self.queue.at(at.stalled_until, Action::WriteLog { node, life: at.life });
         }
+        if at.next_append_fails.is_some() && !at.writes.is_empty() {
+            return self.append_fails(node);
+        }
+        let Some((_, batch)) = at.writes.front() else { return };
+        let steps = Step::of_batch(batch, at.disk.log.as_ref());
+        self.step(node, &steps, |simulation| simulation.write_log(node));
+    }
+
+    fn write_log(&mut self, node: usize) {
+        let at = &mut self.nodes[node];
         let Some((number, mut batch)) = at.writes.pop_front() else { return };
         if self.planted == Some(Planted::ForgetfulLog) {
             batch.sync = false;
@@ -179,10 +200,27 @@ impl Simulation {
         }
     }
 
-    /// The disk has written a tablet; the host hears of it a little later.
-    pub(super) fn flushed(&mut self, node: usize, event: Event<Token>) {
-        let delay = self.draws.disks.u64(100..5 * MILLI);
-        self.arrive_after(delay, node, event);
+    /// The oldest append fails. Perhaps it is on the disk all the same, or a part of what is under way: the process ends, and reads what there is.
+    fn append_fails(&mut self, node: usize) {
+        let Some(micros) = self.nodes[node].next_append_fails.take() else { return };
+        self.tell(format!("  the append of node {node} fails"));
+        if self.planted != Some(Planted::FailedAppendBelieved) {
+            self.crash_for(node, micros);
+        } else if let Some((number, _)) = self.nodes[node].writes.pop_front() {
+            self.arrive(node, Event::LogWritten { number, micros: 500 });
+        }
+    }
+
+    /// The disk writes a tablet; the host hears of it a little later.
+    pub(super) fn flush(&mut self, node: usize, tablet: &Arc<dyn Tablet>, flushed: Event<Token>) {
+        match self.step(node, &[Step::Flush], |_| tablet.flush()) {
+            Some(Ok(())) => {
+                let delay = self.draws.disks.u64(100..5 * MILLI);
+                self.arrive_after(delay, node, flushed);
+            }
+            Some(Err(error)) => self.breaks(Check::Host.says(error.to_string())),
+            None => {}
+        }
     }
 
     /// The log removes files and says what it holds, and whose old entries keep files alive; now and then it names everybody.
@@ -190,8 +228,9 @@ impl Simulation {
         let is_late = self.draws.disks.u8(..10) == 0;
         // Before files go the log is synced, which a disk that forgets would do as little as any other sync.
         let is_forgetful = self.planted == Some(Planted::ForgetfulLog);
+        let log = self.nodes[node].disk.log.clone();
+        let Some(purged) = self.step(node, &[Step::PurgeLog], |_| if is_forgetful { Ok(Vec::new()) } else { log.purge() }) else { return };
         let at = &self.nodes[node];
-        let purged = if is_forgetful { Ok(Vec::new()) } else { at.disk.log.purge() };
         let late = match purged {
             Ok(_) if is_late => at.disk.log.shards(),
             Ok(late) => late,
@@ -203,14 +242,16 @@ impl Simulation {
 
     /// Old generations go.
     pub(super) fn retained(&mut self, node: usize, shard: strata_base::ShardId, keep: Option<u64>) {
-        if let Err(error) = self.nodes[node].disk.tablets.retain(shard, keep) {
+        let tablets = self.nodes[node].disk.tablets.clone();
+        if let Some(Err(error)) = self.step(node, &[Step::RetainTablet], |_| tablets.retain(shard, keep)) {
             self.breaks(Check::Host.says(error.to_string()));
         }
     }
 
     /// The files of a snapshot are taken: from here on the tablet may change.
     pub(super) fn take_snapshot(&mut self, node: usize, mut parcel: Parcel) {
-        let Some(copy) = parcel.tablet.duplicate() else { return self.breaks(Check::Host.says("a tablet in memory has no copy")) };
+        let Some(copy) = self.step(node, &[Step::ReadSnapshot], |_| parcel.tablet.duplicate()) else { return };
+        let Some(copy) = copy else { return self.breaks(Check::Host.says("a tablet in memory has no copy")) };
         parcel.tablet = copy;
         let longest = if self.draws.network.u8(..5) == 0 { 2 * SECOND } else { 50 * MILLI };
         let delay = self.network.delay(&mut self.draws.network) + self.draws.network.u64(MILLI..longest);
@@ -249,8 +290,9 @@ impl Simulation {
             return self.breaks(Check::Host.says(format!("node {node} does not start: {error}")));
         }
         at.disk_free_at = now;
+        let (life, disk) = (at.life, at.disk_event(now));
         self.journal.tell(now, &format!("node {node} starts"));
-        let life = at.life;
+        self.arrive(node, disk);
         self.queue.after(0, Action::Tick { node, life });
     }
 }

@@ -2,8 +2,9 @@
 
 use super::{
     Simulation, bucket,
-    queue::Action,
+    queue::{Action, MILLI, SECOND},
     schedule::{Fault, TimedFault, Victim},
+    steps::Doom,
 };
 
 impl Simulation {
@@ -89,6 +90,13 @@ impl Simulation {
             Fault::StoreLeaves => self.set_outage(true),
             Fault::StoreReturns => self.set_outage(false),
             Fault::Checkpoint { shard } => self.bucket.is_some() && self.order_checkpoint(shard),
+            Fault::FailAppend { node, micros } => self.nodes[node].next_append_fails.replace(micros).is_none(),
+            Fault::FillDisk { node, micros } => self.fill_disk(node, micros),
+            // It makes a difference when the node comes to the step.
+            Fault::EndAt { node, step, is_done, micros } => {
+                self.nodes[node].doom = Some(Doom { step, is_done, micros });
+                false
+            }
         }
     }
 
@@ -104,6 +112,23 @@ impl Simulation {
         true
     }
 
+    /// A disk is full for a while; the node hears of both within a second.
+    fn fill_disk(&mut self, node: usize, micros: u64) -> bool {
+        let now = self.queue.now();
+        self.nodes[node].full_until = now + micros;
+        self.disk_is_looked_at(node);
+        self.queue.after(micros, Action::LookAtDisk { node });
+        true
+    }
+
+    /// A node looks at the free space of its disk.
+    pub(super) fn disk_is_looked_at(&mut self, node: usize) {
+        if self.nodes[node].host.is_some() {
+            let (delay, event) = (self.draws.disks.u64(..SECOND), self.nodes[node].disk_event(self.queue.now()));
+            self.arrive_after(delay, node, event);
+        }
+    }
+
     fn lose_disk_once(&mut self, node: usize, micros: u64) -> bool {
         let may_lose = !self.has_lost_disk && self.hand.may_replace();
         if may_lose {
@@ -115,7 +140,7 @@ impl Simulation {
     }
 
     /// A process ends without warning, and starts again later. Whether there was one.
-    fn crash_for(&mut self, node: usize, micros: u64) -> bool {
+    pub(super) fn crash_for(&mut self, node: usize, micros: u64) -> bool {
         let is_running = self.nodes[node].host.is_some();
         if is_running {
             self.crash(node);
@@ -141,6 +166,11 @@ impl Simulation {
                 self.nodes[node].skew_ms = 0;
             }
             self.nodes[node].slow_until = now;
+            self.nodes[node].next_append_fails = None;
+            self.nodes[node].doom = None;
+            self.nodes[node].full_until = now;
+            let event = self.nodes[node].disk_event(now);
+            self.arrive_after(MILLI, node, event);
             self.nodes[node].stalled_until = now;
             if self.nodes[node].host.is_none() {
                 self.start(node);

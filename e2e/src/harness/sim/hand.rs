@@ -253,7 +253,7 @@ impl Simulation {
         self.crash(node);
         let old = self.nodes[node].store();
         let new = StoreId(old.0 + 100);
-        self.nodes[node].disk = Disk::empty(new);
+        (self.nodes[node].disk, self.nodes[node].full_until) = (Disk::empty(new), 0);
         self.hand.replacement = Some(Replacement { new, old, only: None });
         let directory = self.directory();
         let archive = self.bucket.as_ref().map(|bucket| OrderKind::OpenArchive { claim: bucket.claim() });

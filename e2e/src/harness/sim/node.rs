@@ -4,6 +4,7 @@ use super::{
     bucket::{self, Files},
     options::Options,
     queue::{MILLI, Token},
+    steps::Doom,
 };
 use fastrand::Rng;
 use std::{collections::VecDeque, sync::Arc};
@@ -25,6 +26,10 @@ const TICK_MILLIS: u64 = 50;
 
 /// Where the true time of the simulation begins, in milliseconds since the Unix epoch.
 pub(super) const EPOCH_MILLIS: u64 = 1_700_000_000_000;
+
+/// How large a node's disk is, and what of it is kept for growth that nobody may refuse, in bytes.
+const DISK_BYTES: u64 = 1 << 40;
+const DISK_RESERVE_BYTES: u64 = 1 << 20;
 
 /// What survives a crash, less what was not synced.
 pub(super) struct Disk {
@@ -58,6 +63,12 @@ pub(super) struct Node {
     pub(super) stalled_until: u64,
     /// Until when its disk is slow, in microseconds.
     pub(super) slow_until: u64,
+    /// Until when its disk is full but for the reserve, in microseconds.
+    pub(super) full_until: u64,
+    /// Where its next append fails: how long its process is gone then, in microseconds.
+    pub(super) next_append_fails: Option<u64>,
+    /// At which step its process ends.
+    pub(super) doom: Option<Doom>,
     /// What its connections were last told of leaders.
     pub(super) routes: Arc<RouteTable>,
     boot_ms: u64,
@@ -78,6 +89,9 @@ impl Node {
             skew_ms: 0,
             stalled_until: 0,
             slow_until: 0,
+            full_until: 0,
+            next_append_fails: None,
+            doom: None,
             routes: Arc::default(),
             boot_ms,
             rate_percent,
@@ -94,6 +108,12 @@ impl Node {
         Moment { monotonic_ms: self.boot_ms + now * self.rate_percent / 100 / MILLI, wall_ms }
     }
 
+    /// What it is told of its disk.
+    pub(super) fn disk_event(&self, now: u64) -> Event<Token> {
+        let free_bytes = if self.full_until > now { DISK_RESERVE_BYTES - 1 } else { DISK_BYTES };
+        Event::Disk { total_bytes: DISK_BYTES, free_bytes }
+    }
+
     /// The true length of its ticks.
     pub(super) fn tick_micros(&self) -> u64 {
         TICK_MILLIS * MILLI * 100 / self.rate_percent
@@ -105,7 +125,7 @@ impl Node {
             seed,
             tick_millis: TICK_MILLIS,
             log_bytes: options.log_bytes,
-            disk_reserve_bytes: 0,
+            disk_reserve_bytes: DISK_RESERVE_BYTES,
             leases: options.leases,
             pledge_millis: options.pledge_millis,
             zone: String::new(),

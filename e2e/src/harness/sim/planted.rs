@@ -11,6 +11,8 @@ pub enum Planted {
     ForgetfulLog,
     /// Now and then a command reaches the node twice.
     CommandsTwice,
+    /// The disk says that an append is durable which failed: it is not there.
+    FailedAppendBelieved,
     /// A client takes "not done" for "done".
     RefusalsBelieved,
     /// One replica gets a record that the others do not have.
@@ -27,8 +29,9 @@ pub enum Planted {
 
 impl Planted {
     /// Mistakes of the world around the nodes.
-    const OF_WORLD: [(Planted, &str); 7] = [
+    const OF_WORLD: [(Planted, &str); 8] = [
         (Planted::ForgetfulLog, "forgetful-log"),
+        (Planted::FailedAppendBelieved, "failed-append-believed"),
         (Planted::CommandsTwice, "commands-twice"),
         (Planted::RefusalsBelieved, "refusals-believed"),
         (Planted::StrayRecord, "stray-record"),

@@ -56,6 +56,8 @@ pub(super) enum Action {
     Hand,
     /// Something breaks, unless everything was mended since it was planned.
     Fault { era: u64, fault: Fault },
+    /// A node looks at the free space of its disk.
+    LookAtDisk { node: usize },
     /// Replicas are looked at.
     Look,
 }

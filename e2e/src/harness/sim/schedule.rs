@@ -4,6 +4,7 @@ use super::{
     limits::{FAULTS_MAX, LOSSES_MAX},
     options::{Options, Swarm},
     queue::{MILLI, SECOND},
+    steps::Step,
 };
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,12 @@ pub enum Fault {
     StoreReturns,
     /// A shard is to be checkpointed now.
     Checkpoint { shard: usize },
+    /// The next append to the log of a node fails: its process ends, and starts again `micros` later.
+    FailAppend { node: usize, micros: u64 },
+    /// The disk of a node is full for a while, but for its reserve.
+    FillDisk { node: usize, micros: u64 },
+    /// The process of a node ends when it comes to a step, before or after it, and starts again `micros` later.
+    EndAt { node: usize, step: Step, is_done: bool, micros: u64 },
 }
 
 /// A fault and its moment.
@@ -111,6 +118,9 @@ enum Kind {
     LoseDisk,
     MoveMember,
     Store,
+    FailAppend,
+    FillDisk,
+    EndAt,
 }
 
 fn kinds(options: &Options, swarm: &Swarm) -> Vec<Kind> {
@@ -132,6 +142,9 @@ fn kinds(options: &Options, swarm: &Swarm) -> Vec<Kind> {
         (swarm.replacement, Kind::LoseDisk, 1),
         (swarm.moves, Kind::MoveMember, 2),
         (options.store.is_some(), Kind::Store, 2),
+        (swarm.failed_appends, Kind::FailAppend, 1),
+        (swarm.full_disks, Kind::FillDisk, 1),
+        (swarm.ends, Kind::EndAt, 2),
     ];
     let chosen = table.into_iter().filter(|(is_chosen, ..)| *is_chosen);
     chosen.flat_map(|(_, kind, weight)| std::iter::repeat_n(kind, weight)).collect()
@@ -220,6 +233,14 @@ impl Drawing<'_> {
                 other: self.draws.usize(..self.options.nodes),
                 goes_back: self.draws.bool(),
             },
+            Kind::FailAppend => Fault::FailAppend { node: self.node(), micros: self.length() },
+            Kind::FillDisk => Fault::FillDisk { node: self.node(), micros: self.length() },
+            Kind::EndAt => Fault::EndAt {
+                node: self.node(),
+                step: self.draws.choice(Step::ALL).copied().unwrap_or(Step::Append),
+                is_done: self.draws.bool(),
+                micros: self.length(),
+            },
             Kind::Store => match self.draws.u8(..4) {
                 0 => Fault::StoreLeaves,
                 1 => Fault::StoreReturns,
@@ -254,6 +275,9 @@ impl Fault {
             | Fault::Stall { node, .. }
             | Fault::SkewClock { node, .. }
             | Fault::EvictLeaders { node, .. }
+            | Fault::FailAppend { node, .. }
+            | Fault::FillDisk { node, .. }
+            | Fault::EndAt { node, .. }
             | Fault::LoseDisk { node, .. } => (vec![node], None),
             Fault::TransferLeader { shard, .. } | Fault::MoveMember { shard, .. } | Fault::Checkpoint { shard } => {
                 (Vec::new(), Some(shard))
@@ -329,6 +353,14 @@ impl fmt::Display for Fault {
             Fault::StoreLeaves => write!(out, "the store of objects is away"),
             Fault::StoreReturns => write!(out, "the store of objects is back"),
             Fault::Checkpoint { shard } => write!(out, "shard {shard} is to be checkpointed"),
+            Fault::FailAppend { node, micros } => {
+                write!(out, "the next append of node {node} fails, which ends it, and it starts again after {}", ms(micros))
+            }
+            Fault::FillDisk { node, micros } => write!(out, "the disk of node {node} is full for {}", ms(micros)),
+            Fault::EndAt { node, step, is_done, micros } => {
+                let side = if *is_done { "after" } else { "before" };
+                write!(out, "node {node} ends {side} it next {}, and starts again after {}", step.text(), ms(micros))
+            }
         }
     }
 }
