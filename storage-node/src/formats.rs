@@ -1,4 +1,8 @@
-//! What this crate itself writes to disks: every line of `testdata/format/v1/` must mean the same for ever. Tests only.
+//! What this crate itself writes to disks and to other nodes: every line of `testdata/format/v1/` must mean the same for ever. Tests only.
+
+#[cfg(feature = "disk")]
+mod disk;
+mod wire;
 
 use crate::{
     agreement::{Agreed, LogEntry},

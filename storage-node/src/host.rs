@@ -65,7 +65,7 @@ pub use cold::{ColdDone, ColdRead, ColdReturn, Grant};
 pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, ReplyRoom, Wants};
 pub use files::{FilesDone, FilesWork, digest, replay, seal};
 pub use lease::{Leased, ReadLease};
-pub use order::FIRST_GENERATION;
+pub use order::{ChangeContext, FIRST_GENERATION};
 pub use proof::LeadTerm;
 use proof::Proofs;
 use replica::{BarrierRound, Replica};

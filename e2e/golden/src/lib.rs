@@ -7,7 +7,7 @@
 //! ```text
 //! scripts   testdata/*.txt   `# the intent`, commands, and behind each what it answered     check_scripts(folder, run)
 //! files     anything         the whole of it follows from something else                    compare(path, now)
-//! formats   testdata/format  `encoding = meaning`, which holds for ever                     fixture(text), hex, unhex
+//! formats   testdata/format  `encoding = meaning`, which holds for ever                     check_fixture(path, read), fixture(text), hex, unhex
 //! ```
 //!
 //! Only tests depend on it, those of leaves too; it depends on nothing. `e2e/tidy` holds both.
@@ -36,10 +36,15 @@ pub fn compare(path: impl AsRef<Path>, now: &str) -> Result<(), String> {
     if recorded == now {
         return Ok(());
     }
-    if std::env::var_os("UPDATE").is_some() {
+    if is_update() {
         return fs::write(path, now).map_err(|error| format!("{} cannot be written: {error}", path.display()));
     }
     Err(difference(path, &recorded, now))
+}
+
+/// Whether what a test gives now is to be recorded: `UPDATE=1`.
+pub fn is_update() -> bool {
+    std::env::var_os("UPDATE").is_some()
 }
 
 fn difference(path: &Path, recorded: &str, now: &str) -> String {
@@ -71,6 +76,33 @@ pub fn check_scripts(folder: impl AsRef<Path>, run: impl Fn(&str) -> String) {
 pub fn fixture(text: &'static str) -> impl Iterator<Item = (&'static str, &'static str)> {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| line.split_once(" = ").unwrap_or_else(|| panic!("{line:?} is not `encoding = meaning`")))
+}
+
+/// Checks a file of lines `encoding = meaning`: `read` gives what an encoding means now, which must be what it meant. A new line comes with `?` for
+/// its meaning, and `UPDATE=1` fills that in; a meaning that stands there is never rewritten.
+///
+/// # Panics
+/// When an encoding means something else, or there is no line at all.
+#[track_caller]
+pub fn check_fixture(path: impl AsRef<Path>, read: impl Fn(&str) -> String) {
+    let path = path.as_ref();
+    let recorded = fs::read_to_string(path).unwrap_or_else(|error| panic!("{} cannot be read: {error}", path.display()));
+    let (mut now, mut checked, mut failures) = (String::new(), 0, Vec::new());
+    for line in recorded.lines() {
+        let is_word = line.is_empty() || line.starts_with('#');
+        let (encoding, meaning) = if is_word { (line, "") } else { line.split_once(" = ").unwrap_or((line, "")) };
+        let means = if is_word { String::new() } else { read(encoding) };
+        let is_new = meaning == "?";
+        if !is_word && !is_new && means != meaning {
+            failures.push(format!("{}: {encoding} meant {meaning:?}, and means {means:?} now", path.display()));
+        }
+        checked += usize::from(!is_word);
+        now.push_str(&if is_new { format!("{encoding} = {means}") } else { line.to_owned() });
+        now.push('\n');
+    }
+    assert!(checked > 0, "{} holds no line to check", path.display());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    expect_all([compare(path, &now)]);
 }
 
 /// Bytes as two digits each.
@@ -113,6 +145,21 @@ mod tests {
         let told = difference(Path::new("a.txt"), "# one\ntwo\nthree\n", "# one\ntwo\nfour\n");
         assert_eq!(told, "a.txt:3: recorded \"three\", now \"four\" (UPDATE=1 records anew)");
         assert!(difference(Path::new("a.txt"), "one\n", "one\ntwo\n").contains("recorded \"the end\", now \"two\""));
+    }
+
+    fn meaning(encoding: &str) -> String {
+        if encoding == "01" { "one" } else { "two" }.to_owned()
+    }
+
+    #[test]
+    fn good_a_fixture_means_what_it_meant() {
+        check_fixture("testdata/fixture.txt", meaning);
+    }
+
+    #[test]
+    #[should_panic(expected = "02 meant \"two\", and means \"2\" now")]
+    fn bad_a_fixture_means_something_else() {
+        check_fixture("testdata/fixture.txt", |encoding| if encoding == "02" { "2".to_owned() } else { meaning(encoding) });
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 /// The text of an id was not sixteen hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not an id: expected 16 hexadecimal digits, such as 00000000000000a7")]
+#[error("{text:?} is not an id: expected 16 hexadecimal digits in lower case, such as 00000000000000a7")]
 pub struct ParseIdError {
     /// What was given.
     pub text: String,
@@ -35,8 +35,10 @@ macro_rules! hex_id {
             type Err = ParseIdError;
 
             fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                // One id has one text: the standard library would take a plus sign and capitals, too.
+                let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
                 match u64::from_str_radix(text, 16) {
-                    Ok(raw) if text.len() == 16 => Ok($name(raw)),
+                    Ok(raw) if text.len() == 16 && text.bytes().all(is_digit) => Ok($name(raw)),
                     _ => Err(ParseIdError { text: text.to_owned() }),
                 }
             }
@@ -133,7 +135,7 @@ mod tests {
 
     #[test]
     fn text_that_is_no_id_is_named_in_the_error() {
-        for text in ["", "a7", "00000000000000g7", "000000000000000a7"] {
+        for text in ["", "a7", "00000000000000g7", "000000000000000a7", "+0000000000000a7", "00000000000000A7"] {
             let error = text.parse::<StoreId>().expect_err("must be refused");
             assert!(error.to_string().contains(text), "{error}");
         }

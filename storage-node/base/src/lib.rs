@@ -29,4 +29,4 @@ mod range;
 
 pub use hlc::Hlc;
 pub use id::{Epoch, IncarnationId, ParseIdError, PeerId, ShardId, StoreId, TableId};
-pub use range::{SLOT_COUNT, SlotRange};
+pub use range::{NotARange, SLOT_COUNT, SlotRange};

@@ -6,8 +6,25 @@ use std::fmt;
 /// The number of hash slots of a table, as in Redis Cluster.
 pub const SLOT_COUNT: u16 = 16_384;
 
-/// A range of hash slots, both ends included; never empty.
+/// Two slots, as they stand in a document or an order, are no range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{first} to {last} is no range of slots: expected first <= last < {SLOT_COUNT}")]
+pub struct NotARange {
+    /// What should have been the first slot.
+    pub first: u16,
+    /// What should have been the last one.
+    pub last: u16,
+}
+
+#[derive(Deserialize)]
+struct Ends {
+    first: u16,
+    last: u16,
+}
+
+/// A range of hash slots, both ends included; never empty, wherever it was read from.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Ends")]
 pub struct SlotRange {
     first: u16,
     last: u16,
@@ -45,6 +62,15 @@ impl SlotRange {
     }
 }
 
+impl TryFrom<Ends> for SlotRange {
+    type Error = NotARange;
+
+    fn try_from(ends: Ends) -> Result<SlotRange, NotARange> {
+        let Ends { first, last } = ends;
+        SlotRange::new(first, last).ok_or(NotARange { first, last })
+    }
+}
+
 impl fmt::Debug for SlotRange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{self}")
@@ -60,6 +86,21 @@ impl fmt::Display for SlotRange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::de::value::{Error, MapDeserializer};
+
+    /// What a document or an order with these ends reads as.
+    fn read(first: u16, last: u16) -> Result<SlotRange, Error> {
+        SlotRange::deserialize(MapDeserializer::new([("first", first), ("last", last)].into_iter()))
+    }
+
+    #[test]
+    fn a_range_that_is_empty_or_too_long_is_refused_where_it_is_read() {
+        assert_eq!(read(0, SLOT_COUNT - 1), Ok(SlotRange::ALL));
+        for (first, last) in [(5, 4), (0, SLOT_COUNT), (7, u16::MAX)] {
+            let error = read(first, last).expect_err("must be refused").to_string();
+            assert!(error.contains(&format!("{first} to {last} is no range of slots")), "{error}");
+        }
+    }
 
     #[test]
     fn an_even_split_covers_every_slot_once() {

@@ -57,28 +57,36 @@ impl Identity {
     /// Reads the identity in `folder`; `None` where the folder is empty or missing. A folder with other content is refused untouched.
     pub fn load(folder: &Path) -> Result<Option<Identity>, EngineError> {
         let path = folder.join(NAME);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return refuse_strangers(folder).map(|()| None),
             Err(error) => return Err(EngineError::failed("cannot read the store's identity")(error)),
         };
-        let damaged = |reason: String| EngineError::Damaged { what: path.display().to_string(), reason };
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        Identity::decode(&bytes).map(Some).map_err(|reason| EngineError::Damaged { what: path.display().to_string(), reason })
+    }
+
+    /// The bytes of the file.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("an identity has text keys only, so it is JSON")
+    }
+
+    /// Reads what [`Identity::encode`] wrote. The error is a sentence.
+    pub fn decode(bytes: &[u8]) -> Result<Identity, String> {
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         match value.get("format").and_then(serde_json::Value::as_u64) {
             Some(format) if format > u64::from(FORMAT) => {
-                Err(damaged(format!("it has format {format}, this build knows up to {FORMAT}: use a newer build")))
+                Err(format!("it has format {format}, this build knows up to {FORMAT}: use a newer build"))
             }
-            _ => serde_json::from_value(value).map(Some).map_err(|error| damaged(error.to_string())),
+            _ => serde_json::from_value(value).map_err(|error| error.to_string()),
         }
     }
 
     /// Replaces the identity in `folder`: after a crash either the old or the new one is there, whole.
     pub fn store(&self, folder: &Path) -> Result<(), EngineError> {
-        let text = serde_json::to_vec_pretty(self).map_err(EngineError::failed("cannot encode the store's identity"))?;
         let next = folder.join("STORE.next");
         let write = || -> std::io::Result<()> {
             let mut file = File::create(&next)?;
-            file.write_all(&text)?;
+            file.write_all(&self.encode())?;
             file.sync_all()?;
             fs::rename(&next, folder.join(NAME))?;
             File::open(folder)?.sync_all()
@@ -98,4 +106,25 @@ fn refuse_strangers(folder: &Path) -> Result<(), EngineError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_of_version_1_mean_what_they_meant() {
+        strata_golden::check_fixture("testdata/format/v1/identities.txt", |encoding| {
+            let identity = Identity::decode(encoding.as_bytes()).expect("an old identity decodes");
+            // Fields that came later are written from now on, so that only what reads back must be the same.
+            assert_eq!(Identity::decode(&identity.encode()).as_ref(), Ok(&identity));
+            format!("{identity:?}")
+        });
+    }
+
+    #[test]
+    fn a_newer_format_is_refused_by_name() {
+        let error = Identity::decode(b"{\"format\": 2, \"what\": \"nobody knows yet\"}").expect_err("must be refused");
+        assert!(error.contains("format 2") && error.contains("use a newer build"), "{error}");
+    }
 }

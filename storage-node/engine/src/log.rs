@@ -7,6 +7,7 @@ use strata_base::ShardId;
 mod memory;
 #[cfg(feature = "disk")]
 mod raft_engine;
+pub mod stored;
 
 pub use memory::MemoryLogStore;
 #[cfg(feature = "disk")]

@@ -11,6 +11,7 @@
 //! ```
 //!
 //! `hlc` is the last that was handed out when the entry was proposed: after applying it, no command of the shard gets an earlier one.
+//! A range ends no earlier than it begins, and after each prefix there is a key: whoever applies an entry need not ask.
 //! An entry without effects is a clock tick. `origin` names the cluster that a write came from; 0 is this one.
 
 use crate::{Effect, Family};
@@ -117,8 +118,20 @@ fn decode_effect(from: &mut Bytes) -> Result<Effect, NotAnEntry> {
         COMMAND => Effect::Command { hlc: Hlc::from_u64(number(from)?) },
         PUT => Effect::Put { family: take_family(from)?, key: take_bytes(from)?, value: take_bytes(from)? },
         DELETE => Effect::Delete { family: take_family(from)?, key: take_bytes(from)? },
-        DELETE_RANGE => Effect::DeleteRange { family: take_family(from)?, from: take_bytes(from)?, to: take_bytes(from)? },
-        DROP_ELEMENTS => Effect::DropElements { prefix: take_bytes(from)? },
+        DELETE_RANGE => {
+            let (family, from, to) = (take_family(from)?, take_bytes(from)?, take_bytes(from)?);
+            if to < from {
+                return Err(NotAnEntry("a range ends before it begins"));
+            }
+            Effect::DeleteRange { family, from, to }
+        }
+        DROP_ELEMENTS => {
+            let prefix = take_bytes(from)?;
+            if prefix.iter().all(|byte| *byte == 0xff) {
+                return Err(NotAnEntry("it drops the elements of no collection"));
+            }
+            Effect::DropElements { prefix }
+        }
         COUNT => Effect::Count { keys: number(from)? as i64, expires: number(from)? as i64 },
         RESET_COUNTS => Effect::ResetCounts,
         _ => return Err(NotAnEntry("this build does not know an effect's tag")),
@@ -133,4 +146,24 @@ fn take_bytes(from: &mut Bytes) -> Result<Bytes, NotAnEntry> {
     const SHORT: NotAnEntry = NotAnEntry("it ends within a key or value");
     let length = from.try_get_u32().map_err(|_| SHORT)? as usize;
     if length > from.remaining() { Err(SHORT) } else { Ok(from.split_to(length)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(effect: Effect) -> Result<Entry, NotAnEntry> {
+        Entry::decode(Entry { effects: vec![effect], ..Entry::default() }.encode())
+    }
+
+    #[test]
+    fn effects_that_nobody_can_apply_are_refused() {
+        let elements = |prefix: &'static [u8]| decode(Effect::DropElements { prefix: Bytes::from_static(prefix) });
+        assert!(elements(b"\x00\x01").is_ok());
+        assert!(elements(b"").is_err() && elements(b"\xff\xff").is_err(), "no key comes after them");
+        let range =
+            |from: &'static str, to: &'static str| decode(Effect::DeleteRange { family: Family::Meta, from: from.into(), to: to.into() });
+        assert!(range("a", "b").is_ok() && range("a", "a").is_ok());
+        assert!(range("b", "a").is_err());
+    }
 }

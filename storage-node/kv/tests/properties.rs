@@ -42,8 +42,11 @@ fn an_effect() -> impl Strategy<Value = Effect> {
         hlc().prop_map(|hlc| Effect::Command { hlc }),
         (family(), bytes(), bytes()).prop_map(|(family, key, value)| Effect::Put { family, key, value }),
         (family(), bytes()).prop_map(|(family, key)| Effect::Delete { family, key }),
-        (family(), bytes(), bytes()).prop_map(|(family, from, to)| Effect::DeleteRange { family, from, to }),
-        bytes().prop_map(|prefix| Effect::DropElements { prefix }),
+        (family(), bytes(), bytes()).prop_map(|(family, one, other)| {
+            let (from, to) = if one <= other { (one, other) } else { (other, one) };
+            Effect::DeleteRange { family, from, to }
+        }),
+        bytes().prop_map(|key| Effect::DropElements { prefix: [b"\x3f", &key[..]].concat().into() }),
         any::<(i64, i64)>().prop_map(|(keys, expires)| Effect::Count { keys, expires }),
         Just(Effect::ResetCounts),
     ]

@@ -53,6 +53,39 @@ mod tests {
         assert_eq!(serde_json::from_str::<Order>(&text).expect("reads back"), given);
     }
 
+    /// Every line of a fixture reads as it did, and as what is written of it reads.
+    fn check<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str) {
+        strata_golden::check_fixture(format!("testdata/format/v1/{name}.txt"), |text| {
+            let read: T = serde_json::from_str(text).expect("what an older build wrote is read");
+            let written = serde_json::to_string(&read).expect("it is JSON");
+            assert_eq!(serde_json::from_str::<T>(&written).expect("reads back"), read);
+            format!("{read:?}")
+        });
+    }
+
+    #[test]
+    fn bodies_of_version_1_mean_what_they_meant() {
+        check::<Order>("orders");
+        check::<Report>("reports");
+        check::<Answer>("answers");
+    }
+
+    #[test]
+    fn an_order_with_slots_that_are_no_range_is_refused() {
+        let whole = order(OrderKind::CreateShard {
+            shard: ShardId(7),
+            table: TableId(0),
+            slots: SlotRange::ALL,
+            members: Vec::new(),
+            origin: None,
+        });
+        let text = serde_json::to_string(&whole).expect("an order is JSON");
+        for last in ["16384", "65535"] {
+            let error = serde_json::from_str::<Order>(&text.replace("16383", last)).expect_err("must be refused");
+            assert!(error.to_string().contains(last), "{error}");
+        }
+    }
+
     #[test]
     fn an_order_with_an_unknown_field_is_refused_by_name() {
         let text = serde_json::to_string(&order(OrderKind::EvictLeaders { for_millis: 5 })).expect("an order is JSON");

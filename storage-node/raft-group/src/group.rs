@@ -5,6 +5,7 @@ use crate::{
     configuration::{Change, Configuration, to_raft_change},
     limits,
     log::{EntryKind, LogEntry, LogRead},
+    wire,
 };
 use bytes::Bytes;
 use protobuf::Message as _;
@@ -53,7 +54,7 @@ impl HardState {
 
     /// Reads what [`HardState::encode`] wrote.
     pub fn decode(bytes: &[u8]) -> Option<HardState> {
-        let [term, vote, commit] = bytes.as_chunks::<8>().0 else { return None };
+        let ([term, vote, commit], []) = bytes.as_chunks::<8>() else { return None };
         Some(HardState { term: u64::from_be_bytes(*term), vote: u64::from_be_bytes(*vote), commit: u64::from_be_bytes(*commit) })
     }
 }
@@ -364,7 +365,7 @@ impl<L: LogRead> RaftGroup<L> {
 
     /// Takes a message of another member. What does not decode, or is not for this member, has no effect.
     pub fn receive(&mut self, bytes: &[u8]) {
-        let Ok(message) = RaftMessage::parse_from_bytes(bytes) else { return };
+        let Ok(message) = wire::parse_own::<RaftMessage>(bytes) else { return };
         if message.get_to() != self.node.raft.id || is_local(message.get_msg_type()) {
             return;
         }
@@ -382,7 +383,7 @@ impl<L: LogRead> RaftGroup<L> {
     /// Takes the message that announced a snapshot, whose content is here and holds `last` (index and term): the sender took the files after it
     /// wrote the message, so they may hold more than it says. Whether the next ready will ask to install it.
     pub fn receive_snapshot(&mut self, bytes: &[u8], last: (u64, u64), configuration: &Configuration) -> bool {
-        let Ok(mut message) = RaftMessage::parse_from_bytes(bytes) else { return false };
+        let Ok(mut message) = wire::parse_own::<RaftMessage>(bytes) else { return false };
         if message.get_to() != self.node.raft.id || message.get_msg_type() != MessageType::MsgSnapshot {
             return false;
         }
@@ -519,7 +520,7 @@ impl<L: LogRead> RaftGroup<L> {
     /// Applies a committed change of members; the result belongs into the shard's descriptor, in the same batch as the applied index.
     pub fn apply_change(&mut self, change: &Bytes) -> Result<Configuration, Damage> {
         let inconsistent = |error: &dyn std::fmt::Display| Damage::Inconsistent(error.to_string());
-        let change = ConfChangeV2::parse_from_bytes(change).map_err(|error| inconsistent(&error))?;
+        let change: ConfChangeV2 = wire::parse(change).map_err(|error| inconsistent(&error))?;
         let state = self.node.apply_conf_change(&change).map_err(|error| inconsistent(&error))?;
         let configuration = Configuration::from_raft(&state);
         self.node.mut_store().configuration = configuration.clone();

@@ -52,6 +52,7 @@ mod group;
 pub mod limits;
 mod log;
 pub mod peek;
+mod wire;
 
 pub use configuration::{Change, Configuration, Standing};
 pub use group::{

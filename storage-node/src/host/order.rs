@@ -30,17 +30,19 @@ use strata_raft_group::{Change, HardState, RaftGroup, Refusal, Start};
 /// What travels with a change of members: where they lie.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ChangeContext {
-    pub(super) changes: Vec<MemberChange>,
+pub struct ChangeContext {
+    /// The members as they shall be, with their stores.
+    pub changes: Vec<MemberChange>,
 }
 
 impl ChangeContext {
-    fn encode(&self) -> Bytes {
+    /// The bytes that go into the log beside Raft's own.
+    pub fn encode(&self) -> Bytes {
         Bytes::from(serde_json::to_vec(self).expect("a context is plain data"))
     }
 
     /// Reads what [`ChangeContext::encode`] wrote; Raft's own entry that ends a joint change has none.
-    pub(super) fn decode(bytes: &[u8]) -> Result<ChangeContext, String> {
+    pub fn decode(bytes: &[u8]) -> Result<ChangeContext, String> {
         if bytes.is_empty() {
             return Ok(ChangeContext::default());
         }

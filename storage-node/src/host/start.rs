@@ -50,7 +50,15 @@ impl<T> Host<T> {
 
     fn open_replica(&mut self, shard: ShardId, peer: PeerId, generation: u64, truncated: (u64, u64)) -> Result<Replica<T>, EngineError> {
         let log = self.stores.log.clone();
-        let hard_state = log.state(shard, LogState::HardState).and_then(|bytes| HardState::decode(&bytes)).unwrap_or_default();
+        let hard_state = match log.state(shard, LogState::HardState).map(|bytes| HardState::decode(&bytes)) {
+            None => HardState::default(),
+            Some(Some(hard_state)) => hard_state,
+            // Whom it voted for is not known, so that it must not vote.
+            Some(None) => {
+                let reason = "its hard state in the log does not decode: replace this replica";
+                return Ok(self.stopped_replica(shard, peer, generation, reason.to_owned()));
+            }
+        };
         let last = match log.bounds(shard) {
             Some((_, last)) if last > truncated.0 => {
                 (last, log.entries(shard, last, last + 1, u64::MAX)?.first().map_or(truncated.1, |entry| entry.term))
@@ -64,14 +72,7 @@ impl<T> Host<T> {
         let opened = self.stores.tablets.open(shard, generation).and_then(|tablet| read_state(&tablet).map(|state| (tablet, state)));
         let (tablet, State { applied, descriptor, agreed }) = match opened {
             Ok(found) => found,
-            Err(error) => {
-                // The others of the shard go on; this one waits to be replaced.
-                let mut replica = self.begin_replica(shard, Start::awaiting_snapshot(peer));
-                replica.is_recorded = true;
-                replica.generation = generation;
-                replica.stopped = Some(error.to_string());
-                return Ok(replica);
-            }
+            Err(error) => return Ok(self.stopped_replica(shard, peer, generation, error.to_string())),
         };
         let start = Start { configuration: descriptor.configuration(), applied: (applied.index, applied.term), ..empty };
         let mut replica = self.begin_replica(shard, start);
@@ -87,6 +88,15 @@ impl<T> Host<T> {
         Ok(replica)
     }
 
+    /// The others of the shard go on; this one waits to be replaced.
+    fn stopped_replica(&mut self, shard: ShardId, peer: PeerId, generation: u64, reason: String) -> Replica<T> {
+        let mut replica = self.begin_replica(shard, Start::awaiting_snapshot(peer));
+        replica.is_recorded = true;
+        replica.generation = generation;
+        replica.stopped = Some(reason);
+        replica
+    }
+
     fn begin_replica(&mut self, shard: ShardId, start: Start) -> Replica<T> {
         let (settings, log) = (self.raft_settings(), self.log_reader(shard));
         let peer = start.peer;
@@ -99,5 +109,47 @@ impl<T> Host<T> {
                 replica
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Moment,
+        host::{HostSettings, Stores},
+    };
+    use bytes::Bytes;
+    use std::sync::Arc;
+    use strata_base::StoreId;
+    use strata_engine::{
+        identity::Identity,
+        log::{LogBatch, LogStore, MemoryLogStore, ReplicaBatch},
+        tablet::MemoryTabletStore,
+    };
+
+    #[test]
+    fn a_replica_whose_vote_cannot_be_read_is_stopped() {
+        let (log, shard) = (MemoryLogStore::default(), ShardId(1));
+        let (truncated_index, truncated_term, archived_index, archived_hlc) = Default::default();
+        let here = ReplicaRecord::Here { peer: PeerId(1), generation: 0, truncated_index, truncated_term, archived_index, archived_hlc };
+        let states = vec![(LogState::Replica, here.encode()), (LogState::HardState, Bytes::from_static(b"no three numbers"))];
+        let batch = ReplicaBatch { shard, states, ..ReplicaBatch::default() };
+        log.write(LogBatch { replicas: vec![batch], sync: true }).expect("memory takes it");
+        let settings = HostSettings {
+            seed: 1,
+            tick_millis: 50,
+            log_bytes: 1 << 20,
+            disk_reserve_bytes: 0,
+            leases: true,
+            pledge_millis: 400,
+            zone: "default".to_owned(),
+            tier: None,
+        };
+        let tablets = Arc::new(MemoryTabletStore::default());
+        let stores = Stores { log: Arc::new(log), tablets, identity: Identity::new(StoreId(1)) };
+        let host: Host<()> = Host::new(settings, stores, Moment::default()).expect("the other replicas go on");
+        let stopped = host.replicas[&shard].stopped.as_deref().expect("it must not take part");
+        assert!(stopped.contains("hard state"), "{stopped}");
     }
 }

@@ -18,7 +18,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use std::{collections::BTreeMap, time::Duration};
 use strata_base::{ShardId, StoreId};
-use strata_kv::command;
+use strata_kv::{
+    ErrorReply,
+    command::{self, Call, Run},
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, interval, timeout},
@@ -148,9 +151,21 @@ pub(super) async fn serve(host: HostHandle, mut requests: Streaming<ForwardReque
     }
 }
 
+/// The call that another node forwards: one for a shard. What a connection answers by itself is never forwarded, and no shard could evaluate it.
+pub fn call_of(arguments: Vec<Bytes>) -> Result<Call, ErrorReply> {
+    let call = command::parse(arguments)?;
+    if matches!(call.spec.run, Run::Connection(_)) {
+        return Err(ErrorReply::new(format!(
+            "ERR '{}' was forwarded, and is answered by the node that the client is with",
+            call.spec.name
+        )));
+    }
+    Ok(call)
+}
+
 fn submit(host: &HostHandle, request: ForwardRequest) -> oneshot::Receiver<Outcome> {
     let (token, outcome) = oneshot::channel();
-    let refusal = match command::parse(request.arguments) {
+    let refusal = match call_of(request.arguments) {
         _ if request.to != host.store.0 => Outcome::NotDone(NotDone::NotLeader(None)),
         Err(error) => Outcome::Reply(strata_kv::Reply::Error(error)),
         Ok(call) => {
@@ -170,4 +185,18 @@ fn submit(host: &HostHandle, request: ForwardRequest) -> oneshot::Receiver<Outco
     };
     let _ = token.send(refusal);
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_connection_answers_is_no_call_for_a_shard() {
+        let call = |words: &[&'static str]| call_of(words.iter().map(|word| Bytes::from_static(word.as_bytes())).collect());
+        assert_eq!(call(&["GET", "k"]).map(|call| call.spec.name).map_err(|error| error.text().to_owned()), Ok("get"));
+        for words in [&["PING"][..], &["CLIENT", "ID"], &["COMMAND"], &["NOTHING"]] {
+            assert!(call(words).is_err(), "{words:?}");
+        }
+    }
 }

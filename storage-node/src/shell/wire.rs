@@ -9,6 +9,9 @@ use bytes::{Bytes, BytesMut};
 use strata_base::{Epoch, Hlc, PeerId, ShardId, StoreId};
 use strata_engine::tier::layout::LifeId;
 
+/// Wall clocks from here on are none: the hybrid clock has 48 bits for milliseconds since the Unix epoch.
+const WALL_MS_END: u64 = 1 << 48;
+
 /// A message, for the wire.
 pub fn to_wire(message: PeerMessage) -> proto::Message {
     let kind = match message {
@@ -32,7 +35,7 @@ pub fn to_wire(message: PeerMessage) -> proto::Message {
     proto::Message { kind: Some(kind) }
 }
 
-/// A message from the wire; `None` for one that this build does not know, which counts as lost.
+/// A message from the wire; `None` for one that this build does not know or that makes no sense, which counts as lost.
 pub fn from_wire(message: proto::Message) -> Option<PeerMessage> {
     Some(match message.kind? {
         proto::message::Kind::Raft(raft) => {
@@ -41,6 +44,7 @@ pub fn from_wire(message: proto::Message) -> Option<PeerMessage> {
         proto::message::Kind::Gone(gone) => {
             PeerMessage::Gone { shard: ShardId(gone.shard), peer: PeerId(gone.peer), epoch: Epoch(gone.epoch) }
         }
+        proto::message::Kind::Gossip(gossip) if gossip.wall_ms >= WALL_MS_END => return None,
         proto::message::Kind::Gossip(gossip) => {
             let routes: Vec<Route> = serde_json::from_slice(&gossip.routes).ok()?;
             let registered = gossip.registered.map(|registered| registered.lives.into_iter().map(LifeId).collect());
@@ -102,5 +106,25 @@ pub fn outcome_from_wire(reply: proto::ForwardReply) -> Outcome {
         }),
         Some(proto::forward_reply::Outcome::Unknown(_)) => Outcome::Unknown("the leader does not know its fate"),
         None => Outcome::Unknown("the leader's answer is of an unknown kind"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gossip(wall_ms: u64, routes: &'static [u8]) -> Option<PeerMessage> {
+        let gossip = proto::Gossip { wall_ms, routes: Bytes::from_static(routes), life: 1, registered: None };
+        from_wire(proto::Message { kind: Some(proto::message::Kind::Gossip(gossip)) })
+    }
+
+    #[test]
+    fn what_makes_no_sense_counts_as_lost() {
+        assert!(gossip(1_700_000_000_000, b"[]").is_some());
+        for wall_ms in [WALL_MS_END, 1 << 63, u64::MAX] {
+            assert_eq!(gossip(wall_ms, b"[]"), None, "no clock shows {wall_ms}");
+        }
+        assert_eq!(gossip(1, b"{}"), None);
+        assert_eq!(from_wire(proto::Message { kind: None }), None);
     }
 }

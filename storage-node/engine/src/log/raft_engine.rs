@@ -1,15 +1,13 @@
 //! The log on disk: one raft-engine. The only module that names it.
 
-use super::{LogBatch, LogState, LogStore, ReplicaBatch, StoredEntry, WRITE, missing, poisoned};
+use super::{LogBatch, LogState, LogStore, ReplicaBatch, StoredEntry, WRITE, missing, poisoned, stored::WireEntry};
 use crate::EngineError;
 use bytes::Bytes;
-use protobuf::{CachedSize, CodedInputStream, CodedOutputStream, Message, ProtobufResult, UnknownFields, reflect::MessageDescriptor};
 use raft_engine::{
     Command, Config, Engine, LogBatch as EngineBatch, MessageExt, ReadableSize, RecoveryMode,
     env::{DefaultFileSystem, FileSystem},
 };
 use std::{
-    any::Any,
     collections::BTreeMap,
     fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -197,106 +195,6 @@ impl MessageExt for Codec {
 
     fn index(entry: &WireEntry) -> u64 {
         entry.entry.index
-    }
-}
-
-/// The message that raft-engine stores: `{1: index, 2: term, 3: kind, 4: context, 5: data}`. Written by hand, so that neither generated code
-/// nor raft-rs's types are needed here.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct WireEntry {
-    entry: StoredEntry,
-    unknown: UnknownFields,
-    size: CachedSize,
-}
-
-impl WireEntry {
-    fn new(entry: StoredEntry) -> WireEntry {
-        WireEntry { entry, ..WireEntry::default() }
-    }
-}
-
-const INDEX: u32 = 1;
-const TERM: u32 = 2;
-const KIND: u32 = 3;
-const CONTEXT: u32 = 4;
-const DATA: u32 = 5;
-
-impl protobuf::Clear for WireEntry {
-    fn clear(&mut self) {
-        *self = WireEntry::default();
-    }
-}
-
-impl Message for WireEntry {
-    fn descriptor(&self) -> &'static MessageDescriptor {
-        unreachable!("raft-engine encodes and decodes; it does not reflect")
-    }
-
-    fn is_initialized(&self) -> bool {
-        true
-    }
-
-    fn merge_from(&mut self, input: &mut CodedInputStream<'_>) -> ProtobufResult<()> {
-        while !input.eof()? {
-            let (field, wire_type) = input.read_tag_unpack()?;
-            match field {
-                INDEX => self.entry.index = input.read_uint64()?,
-                TERM => self.entry.term = input.read_uint64()?,
-                KIND => self.entry.kind = u8::try_from(input.read_uint32()?).unwrap_or(u8::MAX),
-                CONTEXT => self.entry.context = input.read_bytes()?.into(),
-                DATA => self.entry.data = input.read_bytes()?.into(),
-                _ => input.skip_field(wire_type)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn write_to_with_cached_sizes(&self, out: &mut CodedOutputStream<'_>) -> ProtobufResult<()> {
-        out.write_uint64(INDEX, self.entry.index)?;
-        out.write_uint64(TERM, self.entry.term)?;
-        out.write_uint32(KIND, u32::from(self.entry.kind))?;
-        if !self.entry.context.is_empty() {
-            out.write_bytes(CONTEXT, &self.entry.context)?;
-        }
-        out.write_bytes(DATA, &self.entry.data)
-    }
-
-    fn compute_size(&self) -> u32 {
-        use protobuf::rt::{bytes_size, value_size};
-        use protobuf::wire_format::WireTypeVarint;
-        let mut size = value_size(INDEX, self.entry.index, WireTypeVarint)
-            + value_size(TERM, self.entry.term, WireTypeVarint)
-            + value_size(KIND, u32::from(self.entry.kind), WireTypeVarint)
-            + bytes_size(DATA, &self.entry.data);
-        if !self.entry.context.is_empty() {
-            size += bytes_size(CONTEXT, &self.entry.context);
-        }
-        self.size.set(size);
-        size
-    }
-
-    fn get_cached_size(&self) -> u32 {
-        self.size.get()
-    }
-
-    fn get_unknown_fields(&self) -> &UnknownFields {
-        &self.unknown
-    }
-
-    fn mut_unknown_fields(&mut self) -> &mut UnknownFields {
-        &mut self.unknown
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn new() -> WireEntry {
-        WireEntry::default()
-    }
-
-    fn default_instance() -> &'static WireEntry {
-        unreachable!("raft-engine makes instances with new()")
     }
 }
 

@@ -137,8 +137,8 @@ impl TryFrom<String> for Digest {
     type Error = String;
 
     fn try_from(text: String) -> Result<Digest, String> {
-        let wrong = || format!("{text:?} is no digest: expected 64 hexadecimal digits");
-        if text.len() != 64 || !text.is_ascii() {
+        let wrong = || format!("{text:?} is no digest: expected 64 hexadecimal digits in lower case");
+        if text.len() != 64 || !text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(wrong());
         }
         let mut raw = [0; 32];

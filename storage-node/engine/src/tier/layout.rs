@@ -354,6 +354,15 @@ mod tests {
     }
 
     #[test]
+    fn names_of_version_1_mean_what_they_meant() {
+        strata_golden::check_fixture("testdata/format/v1/names.txt", |key| {
+            let name = layout().parse(key).expect("an old key has a name");
+            assert_eq!(layout().key(name), key, "version 1 is what this build writes");
+            format!("{name:?}")
+        });
+    }
+
+    #[test]
     fn foreign_keys_are_refused_by_name() {
         for key in [
             "default/shop",

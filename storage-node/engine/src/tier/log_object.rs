@@ -231,6 +231,10 @@ fn decode_footer(mut from: Bytes, runs_end: u64) -> Result<Footer, LogObjectErro
     let mut offset = HEAD.len() as u64;
     for _ in 0..count {
         let run = decode_summary(&mut from);
+        // What comes after a run has an index, too.
+        if run.last == u64::MAX {
+            return Err(Form("a run's index is beyond every log"));
+        }
         let entries = run.last.checked_sub(run.first).and_then(|more| more.checked_add(1));
         let shortest = entries.and_then(|count| count.checked_mul(ENTRY_HEAD_BYTES as u64)).ok_or(Form("a run has no entries"))?;
         if run.offset != offset || run.length < shortest {

@@ -97,6 +97,7 @@ fn a_digest_survives_its_text() {
     assert_eq!(Digest::try_from(digest.to_string()), Ok(digest));
     assert!(Digest::try_from("x".repeat(64)).is_err());
     assert!(Digest::try_from("é".repeat(32)).is_err());
+    assert!(Digest::try_from("+7".repeat(32)).is_err() && Digest::try_from("A7".repeat(32)).is_err(), "one digest has one text");
 }
 
 #[test]

@@ -80,6 +80,19 @@ fn the_footer_is_found_from_the_end() {
 }
 
 #[test]
+fn a_run_that_ends_where_numbers_end_is_refused() {
+    let run = Run { shard: ShardId(7), fork_epoch: 0, entries: vec![sample()[0].entries[0].clone()] };
+    let mut bytes = encode(AT, 0, Hlc::ZERO, &[run]).to_vec();
+    let footer = bytes.len() - TAIL_BYTES - FOOTER_HEAD_BYTES - SUMMARY_BYTES;
+    // Its first index and its last.
+    bytes[footer + FOOTER_HEAD_BYTES + 16..][..16].fill(0xff);
+    let tail = bytes.len() - TAIL_BYTES;
+    let crc32 = crc32fast::hash(&bytes[footer..tail]);
+    bytes[tail + 4..tail + 8].copy_from_slice(&crc32.to_be_bytes());
+    assert_eq!(decode(&bytes.into(), AT), Err(Form("a run's index is beyond every log")));
+}
+
+#[test]
 fn an_object_under_anothers_name_is_noticed() {
     let bytes = encode(AT, 0, Hlc::ZERO, &sample());
     let error = decode(&bytes, LogPlace { seq: 4, ..AT }).expect_err("must be refused");
