@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= $(STRATA_CACHE)/target
 export STRATA_CACHE CARGO_TARGET_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build fmt lint test demo demo-down bench sim planted siege
+.PHONY: help deps build fmt lint test demo demo-down bench sim planted siege fuzz
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -40,6 +40,10 @@ siege: ## Real processes under all faults: `make siege MINUTES=30`, `SEED=…` f
 	@e2e/suite --deps
 	cargo build --locked --workspace --bins
 	@ulimit -n "$$(ulimit -Hn)"; exec "$(CARGO_TARGET_DIR)/debug/strata-siege" --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(SIEGE)
+
+fuzz: ## libFuzzer over every decoder in turn, or over one: `make fuzz TARGET=records SECONDS=600`
+	@e2e/suite --deps
+	@e2e/fuzz/run $(or $(SECONDS),60) $(TARGET)
 
 demo: ## A cluster on a real Kubernetes on this machine, that outlives everything but its bucket
 	@e2e/suite --deps

@@ -1,0 +1,12 @@
+//! libFuzzer over the target `resp_requests` of `strata-decoders`.
+
+#![no_main]
+
+use strata_decoders::{meter::Meter, target};
+
+#[global_allocator]
+static METER: Meter = Meter;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    (target("resp_requests").expect("it is in the list").play)(bytes);
+});
