@@ -13,7 +13,7 @@
 //!
 //! Not done here, and why: nothing is written. Only nodes write below a cluster's path.
 
-use crate::limits::{BUCKET_BEAT, BUCKET_CONNECT_DEADLINE, BUCKET_DEADLINE, FINDING_SECONDS_MAX, INQUIRIES_MAX, INQUIRY_IDLE_SECONDS_MAX};
+use crate::limits::{BUCKET_BEAT, FINDING_SECONDS_MAX, INQUIRIES_MAX, INQUIRY_IDLE_SECONDS_MAX};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use k8s_openapi::jiff::Timestamp;
@@ -23,7 +23,7 @@ use std::{
 };
 use strata_base::{Hlc, IncarnationId, ShardId, SlotRange, TableId};
 use strata_engine::{
-    objects::{Credentials, ErrorClass, ObjectError, Objects, Request, Response, S3Objects, S3Settings},
+    objects::{Credentials, ErrorClass, ObjectError, Objects, Request, Response},
     tier::{
         Answered, CallId, Cut, Place,
         documents::{Document, Owner, ParentReference},
@@ -241,7 +241,10 @@ async fn answer(question: Question, access: Access, progress: watch::Sender<Inqu
 }
 
 /// The S3 client for a place.
-pub fn objects(access: &Access, place: &Place) -> S3Objects {
+#[cfg(feature = "s3")]
+pub fn objects(access: &Access, place: &Place) -> impl Objects + use<> {
+    use crate::limits::{BUCKET_CONNECT_DEADLINE, BUCKET_DEADLINE};
+    use strata_engine::objects::{S3Objects, S3Settings};
     S3Objects::new(S3Settings {
         endpoint: place.store.clone(),
         region: access.region.clone(),
@@ -250,6 +253,20 @@ pub fn objects(access: &Access, place: &Place) -> S3Objects {
         connect_timeout: BUCKET_CONNECT_DEADLINE,
         deadline: BUCKET_DEADLINE,
     })
+}
+
+/// What a program without the feature `s3` has for a place: nothing that answers.
+#[cfg(not(feature = "s3"))]
+pub fn objects(_: &Access, place: &Place) -> impl Objects + use<> {
+    struct Nothing(String);
+    impl Objects for Nothing {
+        fn call(&self, _: Request) -> strata_engine::objects::Pending<'_> {
+            let error = ObjectError::new(ErrorClass::Internal, self.0.clone());
+            Box::pin(std::future::ready(Err(error)))
+        }
+    }
+    let (bucket, endpoint) = (&place.bucket, &place.store);
+    Nothing(format!("bucket {bucket} at {endpoint} cannot be asked: this program was built without the feature s3"))
 }
 
 /// Runs a planner to its end.
@@ -272,17 +289,8 @@ pub async fn survey(
             let store = store(&call.place);
             under_way.push(async move { (call.id, store.call(call.request).await) });
         }
-        if let (Some(outcome), Some(survey)) = (planner.finished(), planner.survey()) {
-            let latest = match plan(survey, &Target::Latest, &options, &Default::default()) {
-                Ok(Planned::Plan(latest)) => latest.last_write(),
-                _ => Hlc::ZERO,
-            };
-            let others = match lineage::choose(survey, None) {
-                Err(LineageError::AmbiguousLineage { leaves, .. }) => leaves,
-                _ => Vec::new(),
-            };
-            let planned = outcome.clone().map(|plan| reduce(plan, latest, others));
-            return Finding { read_at: Timestamp::now(), owner: survey.owner.clone(), plan: Some(planned), document: None };
+        if let Some(found) = found(&planner, &options, Timestamp::now()) {
+            return found;
         }
         calls = tokio::select! {
             biased;
@@ -294,6 +302,21 @@ pub async fn survey(
         };
         show(progress, planner.problem());
     }
+}
+
+/// What a planner found that is finished, read until a moment.
+pub fn found(planner: &Planner, options: &Options, read_at: Timestamp) -> Option<Finding> {
+    let (outcome, survey) = planner.finished().zip(planner.survey())?;
+    let latest = match plan(survey, &Target::Latest, options, &Default::default()) {
+        Ok(Planned::Plan(latest)) => latest.last_write(),
+        _ => Hlc::ZERO,
+    };
+    let others = match lineage::choose(survey, None) {
+        Err(LineageError::AmbiguousLineage { leaves, .. }) => leaves,
+        _ => Vec::new(),
+    };
+    let planned = outcome.clone().map(|plan| reduce(plan, latest, others));
+    Some(Finding { read_at, owner: survey.owner.clone(), plan: Some(planned), document: None })
 }
 
 fn answered_event(id: CallId, answered: Answered) -> PlannerEvent {
@@ -326,23 +349,34 @@ pub async fn document(store: &dyn Objects, layout: &Layout, incarnation: Incarna
     loop {
         beat.tick().await;
         let read = async {
-            let owner_key = layout.key(Name::Owner);
-            let owner = match read(store, &owner_key).await? {
-                Some(bytes) => Some(Owner::decode(&bytes).map_err(|error| ObjectError::damaged(&owner_key, error))?),
-                None => None,
-            };
-            let key = layout.key(Name::Cluster(incarnation, 0));
-            let document = match read(store, &key).await? {
-                Some(bytes) => Some(String::from_utf8(bytes.to_vec()).map_err(|error| ObjectError::damaged(&key, error))?),
-                None => None,
-            };
-            Ok(Finding { read_at: Timestamp::now(), owner, plan: None, document })
+            let [owner, first] = document_keys(layout, incarnation);
+            let bytes = [read(store, &owner).await?, read(store, &first).await?];
+            found_document(layout, incarnation, bytes, Timestamp::now())
         };
         match read.await {
             Ok(finding) => return finding,
             Err(error) => show(progress, Some(&error)),
         }
     }
+}
+
+/// What is read for [`Ask::Document`]: OWNER, and the first document of the incarnation.
+pub fn document_keys(layout: &Layout, incarnation: IncarnationId) -> [String; 2] {
+    [Name::Owner, Name::Cluster(incarnation, 0)].map(|name| layout.key(name))
+}
+
+/// What the objects of [`document_keys`] say; `None` for one that is not there.
+pub fn found_document(
+    layout: &Layout,
+    incarnation: IncarnationId,
+    bytes: [Option<Bytes>; 2],
+    read_at: Timestamp,
+) -> Result<Finding, ObjectError> {
+    let ([owner_key, key], [owner, document]) = (document_keys(layout, incarnation), bytes);
+    let owner = owner.map(|bytes| Owner::decode(&bytes)).transpose().map_err(|error| ObjectError::damaged(&owner_key, error))?;
+    let document = document.map(|bytes| String::from_utf8(bytes.to_vec())).transpose();
+    let document = document.map_err(|error| ObjectError::damaged(&key, error))?;
+    Ok(Finding { read_at, owner, plan: None, document })
 }
 
 async fn read(store: &dyn Objects, key: &str) -> Result<Option<Bytes>, ObjectError> {
@@ -355,7 +389,8 @@ async fn read(store: &dyn Objects, key: &str) -> Result<Option<Bytes>, ObjectErr
 }
 
 impl Moment {
-    fn target(&self) -> Target {
+    /// Up to where a restore to it goes.
+    pub fn target(&self) -> Target {
         match self {
             Moment::Latest => Target::Latest,
             Moment::Time(millis) => Target::Time(*millis),
