@@ -28,7 +28,10 @@ use crate::{
 };
 use kube::core::DynamicObject;
 use std::time::Duration;
-use strata_base::Epoch;
+use strata_base::{
+    Epoch,
+    planted::{Mistake, planted},
+};
 use strata_crds::{ClusterPhase, ErrorClass, KVClusterStatus};
 use strata_node_api::Order;
 use strata_planner::{
@@ -112,7 +115,8 @@ fn objects(seen: &Observation) -> Vec<Act> {
 
 /// Takes an epoch above all that anybody knows.
 fn hold_epoch(seen: &Observation, decision: &mut Decision) {
-    decision.status.epoch = i64::try_from(seen.highest_epoch() + 1).unwrap_or(i64::MAX);
+    let raised = u64::from(!planted(Mistake::EpochShared));
+    decision.status.epoch = i64::try_from(seen.highest_epoch() + raised).unwrap_or(i64::MAX);
     decision.status.epoch_holder = Some(seen.identity.clone());
     decision.acts.push(Act::Persist);
     decision.look_again = Duration::ZERO;
@@ -139,7 +143,7 @@ fn go_on(seen: &Observation, life: &Life, decision: &mut Decision) {
     let is_restored = restore::go_on(seen, life, epoch, parts.as_ref(), &planned, decision);
     archive::go_on(seen, life, epoch, parts.as_ref(), decision);
     let policy = view::policy(&seen.cluster);
-    let view = view::view(seen, life, epoch, if is_restored { planned } else { Vec::new() });
+    let view = View { awaits_restore: !is_restored, ..view::view(seen, life, epoch, planned) };
     decision.acts.extend(orders::directories(seen, life, epoch));
     let plan = plan(&view, &policy);
     let broken = check(&view, &policy, &plan);

@@ -7,7 +7,7 @@ use crate::{
 use std::collections::{BTreeMap, BTreeSet};
 use strata_base::{Epoch, IncarnationId, PeerId, ShardId, StoreId, TableId};
 use strata_crds::{BootstrapPolicy, KVCluster, PersistedPlan};
-use strata_node_api::{MemberRole, NodeState as ReportedState, Report, ShardReport, ShardRole};
+use strata_node_api::{MemberRole, NodeState as ReportedState, ProblemClass, Report, ShardReport, ShardRole};
 use strata_planner::{
     MemberView, NodeState, NodeView, PlannedShard, Policy, ShardView, View,
     bootstrap::{self, BootstrapView, BucketFact, ReplicaFact, StoreFact},
@@ -46,7 +46,7 @@ pub fn view(seen: &Observation, life: &Life, epoch: Epoch, planned: Vec<PlannedS
     }
     let is_full = |report: &Report| report.archive.as_ref().is_some_and(|archive| archive.refuses_writes);
     let is_archive_within_bound = !seen.reports.values().any(is_full);
-    View { epoch, nodes, shards, planned, is_archive_within_bound }
+    View { epoch, nodes, shards, planned, awaits_restore: false, is_archive_within_bound }
 }
 
 /// The nodes that belong to this life and report, by pod.
@@ -69,6 +69,7 @@ fn reporting(seen: &Observation, report: &Report, zone: &str) -> NodeView {
         report_age_millis: 0,
         heard_age_millis: heard_age(seen, report.store),
         is_evicted: report.evicted_millis > 0,
+        is_clock_off: report.problems.iter().any(|problem| problem.class == ProblemClass::ClockSkew),
         replicas: report.shards.iter().map(|shard| shard.shard).collect(),
     }
 }
@@ -85,6 +86,7 @@ fn unreported(seen: &Observation, store: StoreId) -> NodeView {
         report_age_millis: u64::MAX,
         heard_age_millis: heard_age(seen, store),
         is_evicted: false,
+        is_clock_off: false,
         replicas: BTreeSet::new(),
     }
 }

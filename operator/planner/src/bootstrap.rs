@@ -20,7 +20,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
-use strata_base::{Epoch, Hlc, IncarnationId, SLOT_COUNT, ShardId, SlotRange, StoreId};
+use strata_base::{
+    Epoch, Hlc, IncarnationId, SLOT_COUNT, ShardId, SlotRange, StoreId,
+    planted::{Mistake, planted},
+};
 
 /// What the user allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -265,7 +268,7 @@ fn missing(survivors: &[Survivor<'_>]) -> Option<String> {
     };
     let has_quorum = |replica: &ReplicaFact| {
         let here = replica.voters.iter().filter(|store| holds(**store, replica.shard)).count();
-        here > replica.voters.len() / 2
+        here > replica.voters.len() / 2 || planted(Mistake::MinorityAdopted)
     };
     let covered: u32 = newest.values().map(|replica| u32::from(replica.slots.last() - replica.slots.first()) + 1).sum();
     let headless = newest.values().filter(|replica| !has_quorum(replica)).count();

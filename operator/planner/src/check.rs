@@ -13,7 +13,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
-use strata_base::{PeerId, SLOT_COUNT, ShardId, StoreId};
+use strata_base::{
+    PeerId, SLOT_COUNT, ShardId, StoreId,
+    planted::{Mistake, planted},
+};
 
 /// A rule that every plan satisfies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +29,8 @@ pub enum Rule {
     OneChangePerShard,
     /// Only an empty store joins.
     JoinsEmptyOnly,
+    /// Nobody joins a life that may be over: something is planned on the store, or somebody leads.
+    JoinsTheLiving,
     /// What is created was planned, word for word, on a store that belongs to the cluster and lacks it.
     CreatesAsPlanned,
     /// A shard whose members have changed since its creation is not created again.
@@ -105,7 +110,10 @@ pub fn check(view: &View, policy: &Policy, plan: &Plan) -> Vec<Violation> {
             verdict.hold(Rule::OneChangePerShard, touched.insert(shard), step);
         }
         match &step.action {
-            Action::Join { .. } => {
+            Action::Join { store } => {
+                let leads = view.shards.iter().any(|shard| shard.members.iter().any(|member| Some(member.peer) == shard.leader));
+                let is_planned = view.planned.iter().any(|planned| planned.members.iter().any(|(_, home)| home == store));
+                verdict.hold(Rule::JoinsTheLiving, leads || is_planned || planted(Mistake::JoinsTheDead), step);
                 verdict.hold(Rule::JoinsEmptyOnly, addressee.is_some_and(|node| node.state == NodeState::Empty), step);
             }
             Action::Create { .. } => check_create(view, &step.action, step, &mut verdict),
@@ -171,7 +179,7 @@ fn check_create(view: &View, action: &Action, step: &dyn fmt::Display, verdict: 
     });
     let node = view.nodes.get(on);
     let lacks_it = node.is_some_and(|node| node.state == NodeState::Member && !node.replicas.contains(shard));
-    verdict.hold(Rule::CreatesAsPlanned, as_planned && lacks_it, step);
+    verdict.hold(Rule::CreatesAsPlanned, as_planned && lacks_it && !view.awaits_restore, step);
     if let Some(found) = view.shards.iter().find(|found| found.shard == *shard) {
         let same =
             found.members.len() == members.len() && found.members.iter().all(|member| members.contains(&(member.peer, member.store)));
@@ -181,7 +189,10 @@ fn check_create(view: &View, action: &Action, step: &dyn fmt::Display, verdict: 
 
 fn check_heir(view: &View, policy: &Policy, shard: &ShardView, heir: (PeerId, StoreId), step: &dyn fmt::Display, verdict: &mut Verdict) {
     let member = shard.members.iter().find(|member| (member.peer, member.store) == heir);
-    let may_lead = view.nodes.get(&heir.1).is_some_and(|node| node.state == NodeState::Member && reports(node, policy) && !node.is_evicted);
+    let may_lead = view
+        .nodes
+        .get(&heir.1)
+        .is_some_and(|node| node.state == NodeState::Member && reports(node, policy) && !node.is_evicted && !node.is_clock_off);
     let is_other = Some(heir.0) != shard.leader;
     verdict.hold(Rule::TransfersToVoter, is_other && may_lead && member.is_some_and(|member| member.is_voter), step);
     verdict.hold(Rule::TransfersToCaughtUp, member.is_some_and(|member| keeps_up(shard, member, policy)), step);
@@ -251,7 +262,9 @@ fn check_bounds(view: &View, policy: &Policy, plan: &Plan, verdict: &mut Verdict
 /// Leaders of each node before and after the plan, against `leaders · voters ≤ …` in fractions, not in the units of the picker.
 fn check_balance(view: &View, policy: &Policy, plan: &Plan, verdict: &mut Verdict) {
     let may_lead = |store: StoreId| {
-        view.nodes.get(&store).is_some_and(|node| node.state == NodeState::Member && reports(node, policy) && !node.is_evicted)
+        view.nodes
+            .get(&store)
+            .is_some_and(|node| node.state == NodeState::Member && reports(node, policy) && !node.is_evicted && !node.is_clock_off)
     };
     let mut before: BTreeMap<StoreId, i64> = BTreeMap::new();
     let mut share: BTreeMap<StoreId, f64> = BTreeMap::new();

@@ -37,6 +37,7 @@
 //!     report_age_millis: 10,
 //!     heard_age_millis: u64::MAX,
 //!     is_evicted: false,
+//!     is_clock_off: false,
 //!     replicas: Default::default(),
 //! };
 //! let view = |node: &NodeView| View {
@@ -44,6 +45,7 @@
 //!     nodes: [(store, node.clone())].into(),
 //!     shards: vec![],
 //!     planned: planned.clone(),
+//!     awaits_restore: false,
 //!     is_archive_within_bound: true,
 //! };
 //!

@@ -10,7 +10,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use strata_base::{IncarnationId, PeerId, ShardId, SlotRange, StoreId, TableId};
+use strata_base::{
+    IncarnationId, PeerId, ShardId, SlotRange, StoreId, TableId,
+    planted::{Mistake, planted},
+};
 
 /// A shard as it shall be created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,12 +91,20 @@ pub fn place(
     Ok((0..).zip(SlotRange::split_evenly(shards)).map(place_one).collect())
 }
 
-/// Empty stores join a cluster that exists.
+/// Empty stores join where something is planned on them, and in the place of others while the cluster lives.
+///
+/// A store that joined can never begin another life: while nobody leads anything, the old life may be lost whole, and its bucket is what goes on.
 pub(crate) fn join(view: &View, policy: &Policy) -> Plan {
     let mut plan = Plan::default();
+    let is_planned = |store: StoreId| view.planned.iter().flat_map(|shard| &shard.members).any(|(_, planned)| *planned == store);
+    let is_living = view.shards.iter().any(|shard| shard.leading().is_some());
     let is_new = |node: &NodeView| node.state == NodeState::Empty && node.is_fresh(policy);
     for (store, _) in view.nodes.iter().filter(|(_, node)| is_new(node)) {
-        plan.step(view, Action::Join { store: *store }, Reason::StoreIsEmpty);
+        if is_living || is_planned(*store) || planted(Mistake::JoinsTheDead) {
+            plan.step(view, Action::Join { store: *store }, Reason::StoreIsEmpty);
+        } else {
+            plan.waiting.push(Waiting::NobodyToJoin { store: *store });
+        }
     }
     plan
 }
@@ -103,7 +114,7 @@ pub(crate) fn join(view: &View, policy: &Policy) -> Plan {
 /// A shard that has changed its members since is left alone: its first members have become history.
 pub(crate) fn create(view: &View, policy: &Policy) -> Plan {
     let mut plan = Plan::default();
-    for planned in &view.planned {
+    for planned in view.planned.iter().filter(|_| !view.awaits_restore) {
         if has_changed(view, planned) {
             continue;
         }

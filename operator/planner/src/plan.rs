@@ -146,6 +146,11 @@ pub enum Waiting {
         /// The store that shall hold it.
         store: StoreId,
     },
+    /// A new store has no cluster to join: nothing is planned on it, and no shard has a leader that reports.
+    NobodyToJoin {
+        /// The store.
+        store: StoreId,
+    },
     /// A shard that needs a change has no leader that reports.
     NoLeader {
         /// Which shard.
@@ -282,6 +287,7 @@ impl fmt::Display for Waiting {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Waiting::PlannedStoreSilent { shard, store } => write!(out, "shard {shard} shall be created on {store}, which does not report"),
+            Waiting::NobodyToJoin { store } => write!(out, "the new store {store} joins once a shard has a leader that reports"),
             Waiting::NoLeader { shard } => write!(out, "shard {shard} needs a change of members and has no leader that reports"),
             Waiting::JointChange { shard } => write!(out, "shard {shard} is in the middle of a joint change"),
             Waiting::CatchingUp { shard, peer, lag_entries: Some(lag) } => {

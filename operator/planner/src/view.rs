@@ -15,6 +15,8 @@ pub struct View {
     pub shards: Vec<ShardView>,
     /// What was planned when the cluster was initialised, as persisted; empty before that.
     pub planned: Vec<PlannedShard>,
+    /// Whether what was planned continues something that not all nodes have fetched yet, so that nothing may be created.
+    pub awaits_restore: bool,
     /// Whether the log archive is within its declared bound. True where there is no archive.
     pub is_archive_within_bound: bool,
 }
@@ -32,6 +34,8 @@ pub struct NodeView {
     pub heard_age_millis: u64,
     /// Whether it was ordered to lead nothing for a while.
     pub is_evicted: bool,
+    /// Whether its clock is off, so that it gives away whatever it leads.
+    pub is_clock_off: bool,
     /// The shards it reports a replica of.
     pub replicas: BTreeSet<ShardId>,
 }
@@ -89,9 +93,9 @@ impl View {
         self.nodes.get(&store).is_some_and(|node| node.state == NodeState::Member && node.is_fresh(policy))
     }
 
-    /// Whether a node may be given leaders: able, and not ordered to lead nothing.
+    /// Whether a node may be given leaders: able, not ordered to lead nothing, and with a clock that lets it keep them.
     pub fn may_lead(&self, store: StoreId, policy: &Policy) -> bool {
-        self.is_able(store, policy) && self.nodes.get(&store).is_some_and(|node| !node.is_evicted)
+        self.is_able(store, policy) && self.nodes.get(&store).is_some_and(|node| !node.is_evicted && !node.is_clock_off)
     }
 
     /// The state of a store; a store that only a member list names is as good as silent, not lost.

@@ -25,7 +25,8 @@ use strata_planner::{
 /// Where the log of a shard that begins empty begins: behind this entry, as the Raft groups of nodes have it.
 pub(super) const BEGINNING: Cut = Cut { fork_epoch: 0, index: 5, term: 5, hlc: strata_base::Hlc::ZERO };
 
-/// Whether every disk that the plan named is gone, and every node waits with a new one. There is nothing left on the nodes to go on with:
+/// Whether every disk that the plan named is gone, and every node waits with a new one; volumes that were adopted had joined, so an empty one is
+/// none of them. There is nothing left on the nodes to go on with:
 /// the cluster begins again, from its bucket. Without an archive it never does, since that would be to forget in silence.
 pub(super) fn is_all_new(seen: &Observation) -> bool {
     let plan = seen.cluster.status.as_ref().and_then(|status| status.plan.clone()).unwrap_or_default();
@@ -37,7 +38,7 @@ pub(super) fn is_all_new(seen: &Observation) -> bool {
         })
     };
     let pods = crate::names::pods(&seen.cluster);
-    seen.cluster.spec.archive.is_some() && !plan.members.is_empty() && pods.iter().all(|(pod, _)| is_new(pod))
+    seen.cluster.spec.archive.is_some() && pods.iter().all(|(pod, _)| is_new(pod))
 }
 
 /// What to ask a bucket: only when the nodes leave a choice.

@@ -103,6 +103,14 @@ mistakes! {
     ListingBelieved = "listing-believed",
     /// A restored replica ends where its own files end.
     CutPerReplica = "cut-per-replica",
+    /// A node obeys an order of an epoch older than one that it obeyed.
+    EpochIgnored = "epoch-ignored",
+    /// An operator goes on in the epoch of the one before it.
+    EpochShared = "epoch-shared",
+    /// A new store joins whatever life the status names, whether anybody lives in it or not.
+    JoinsTheDead = "joins-the-dead",
+    /// Volumes are adopted of which a minority is left.
+    MinorityAdopted = "minority-adopted",
 }
 
 #[cfg(feature = "planted")]

@@ -96,7 +96,7 @@ impl<T> Host<T> {
             let message = format!("this is store {}, the order is for {}: read the report again", identity.store, order.store);
             return Some(refused(RefusalClass::WrongIdentity, message));
         }
-        if order.epoch < identity.epoch {
+        if order.epoch < identity.epoch && !planted(Mistake::EpochIgnored) {
             let message = format!("epoch {} is older than {}, which was obeyed before", order.epoch, identity.epoch);
             return Some(refused(RefusalClass::StaleEpoch, message));
         }

@@ -4,7 +4,7 @@
 //! # The first sentence says the intent.
 //!
 //! policy factor 3 tolerance 1 moves 2 transfers 8 lag 1000     what is not said keeps its default
-//! node a1 in zone a                        a member that reports; then empty, lost, evicted, silent, heard or bare (of replicas)
+//! node a1 in zone a                        a member that reports; then empty, lost, evicted, skewed, silent, heard or bare (of replicas)
 //! shard 0 on a1* b1 c1-5000 d1+            a1 leads, c1 lags by 5000 entries, d1 is a learner; a last word `joint` says so
 //! shards 0-3 of 4 on a1* b1 c1             several alike; `of` is how many cover the table, 16 where not said
 //! shard 0 on a1* b1 c2=1025                the member on c2 has the id 1025; otherwise ids count from 1
@@ -108,6 +108,7 @@ impl Script {
                 "empty" => made.state = NodeState::Empty,
                 "lost" => made.state = NodeState::Lost,
                 "evicted" => made.is_evicted = true,
+                "skewed" => made.is_clock_off = true,
                 "silent" => (made.report_age_millis, made.heard_age_millis) = (u64::MAX, u64::MAX),
                 "heard" => made.report_age_millis = u64::MAX,
                 other => panic!("no node is {other:?}: see the head of golden.rs"),

@@ -11,7 +11,7 @@ const PASSES_MAX: usize = 200;
 
 /// What a random node may be, and how often.
 fn node_kind() -> impl Strategy<Value = u8> {
-    prop_oneof![12 => Just(0u8), 1 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(4)]
+    prop_oneof![12 => Just(0u8), 1 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(4), 1 => Just(5)]
 }
 
 #[derive(Clone, Debug)]
@@ -70,6 +70,7 @@ fn any_world(seeds: &Seeds) -> World {
             2 => made.state = NodeState::Lost,
             3 => made.report_age_millis = u64::MAX,
             4 => made.is_evicted = true,
+            5 => made.is_clock_off = true,
             _ => {}
         }
         world.view.nodes.insert(*store, made);

@@ -19,7 +19,15 @@ pub struct World {
 /// A node that reports.
 pub fn node(zone: &str, state: NodeState) -> NodeView {
     let (report_age_millis, heard_age_millis) = (100, 50);
-    NodeView { zone: zone.to_owned(), state, report_age_millis, heard_age_millis, is_evicted: false, replicas: Default::default() }
+    NodeView {
+        zone: zone.to_owned(),
+        state,
+        report_age_millis,
+        heard_age_millis,
+        is_evicted: false,
+        is_clock_off: false,
+        replicas: Default::default(),
+    }
 }
 
 /// A member that has everything.
