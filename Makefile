@@ -26,10 +26,10 @@ lint: ## The gates that run no program of ours: format, shell, licences, tidy, c
 test: ## Every gate and every test; about 75 minutes with nothing cached, two cores
 	@e2e/suite
 
-sim: ## Seeds of the simulation: `make sim SEEDS=1000`, from `SEED_BASE=…` on; `SEED=…` tells one, `SCHEDULE=FILE` plays a kept one
+sim: ## Seeds of the simulation: `make sim SEEDS=1000`, from `SEED_BASE=…` on; `SEED=…` tells one, `SCHEDULE=FILE` plays a kept one, `OPERATORS=1` has operators in all
 	@e2e/suite --deps
 	cargo build --locked --workspace --bins
-	@exec "$(CARGO_TARGET_DIR)/debug/strata-sim" $(if $(SCHEDULE),replay "$(SCHEDULE)",$(if $(SEED),tell --seed "$(SEED)",run --seeds $(or $(SEEDS),100) $(if $(SEED_BASE),--seed-base "$(SEED_BASE)")))
+	@exec "$(CARGO_TARGET_DIR)/debug/strata-sim" $(if $(SCHEDULE),replay "$(SCHEDULE)",$(if $(SEED),tell --seed "$(SEED)" $(if $(OPERATORS),--operators),run $(if $(OPERATORS),--operators) --seeds $(or $(SEEDS),100) $(if $(SEED_BASE),--seed-base "$(SEED_BASE)")))
 
 planted: ## Break rules of the nodes on purpose, one by one: each must be found within 1,000 seeds
 	@e2e/suite --deps

@@ -64,7 +64,15 @@ impl Story {
 
     /// What is played.
     pub fn run(self, seed: u64, planted: Option<Planted>) -> Run {
+        if planted.is_some_and(Planted::needs_operators) {
+            return self.by_operators(seed, planted);
+        }
         Run::of(seed, self == Story::Loss, planted)
+    }
+
+    /// Likewise, and operators look after the cluster in any case.
+    fn by_operators(self, seed: u64, planted: Option<Planted>) -> Run {
+        Run::by_operators(seed, self == Story::Loss, planted)
     }
 }
 
@@ -77,6 +85,8 @@ pub struct Seeds {
     pub count: u64,
     /// How many are played at once.
     pub threads: usize,
+    /// Whether operators look after the cluster in all of them, and not only where the seed says so.
+    pub by_operators: bool,
 }
 
 /// What a run has seen.
@@ -98,15 +108,17 @@ fn median(of: impl Iterator<Item = u64>) -> u64 {
 pub fn run(seeds: Seeds, keep: &Path) -> Result<bool, Failure> {
     silence_panics();
     checker::prepare()?;
-    let Seeds { first, count, .. } = seeds;
-    say(format!("sim: SEED_BASE={first} SEEDS={count}"));
+    let Seeds { first, count, by_operators, .. } = seeds;
+    let operators = if by_operators { " OPERATORS=1" } else { "" };
+    say(format!("sim: SEED_BASE={first} SEEDS={count}{operators}"));
     let (tally, pace, begun) = (Mutex::new(Tally::default()), Pace::new(seeds), Instant::now());
     let folder = tempfile::tempdir().map_err(Failure::of("make a folder for histories"))?;
     pace.over(|seed| {
-        let run = Story::of(seed).run(seed, None);
+        let story = Story::of(seed);
+        let run = if by_operators { story.by_operators(seed, None) } else { story.run(seed, None) };
         let outcome = judge_seed(seed, &run, folder.path());
         if let Err(violation) = &outcome {
-            say(format!("sim: seed {seed} breaks a promise: {violation}\nsim: again by: make sim SEED={seed}"));
+            say(format!("sim: seed {seed} breaks a promise: {violation}\nsim: again by: make sim SEED={seed}{operators}"));
             kept::make_smaller(&run, violation, &format!("seed-{seed}"), keep, folder.path());
         }
         let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -129,7 +141,7 @@ pub fn run(seeds: Seeds, keep: &Path) -> Result<bool, Failure> {
     }
     let rate = done as f64 * 3_600.0 / begun.elapsed().as_secs_f64();
     let of = |figure: fn(&Counts) -> u64| median(tally.counts.iter().map(figure));
-    say(format!("sim: SEED_BASE={first} SEEDS={count}"));
+    say(format!("sim: SEED_BASE={first} SEEDS={count}{operators}"));
     say(format!(
         "sim: seeds={done} violations={} seeds_per_hour={rate:.0} ops_median={} faults_median={} leader_changes_median={} restores={}",
         tally.violations,
@@ -181,7 +193,7 @@ pub fn planted(mistakes: &[Planted], at_least: usize, seeds: Seeds) -> Result<bo
     for mistake in mistakes {
         found.push(find(*mistake, seeds)?);
     }
-    let control = control(seeds.first, found.iter().flatten().copied().max().unwrap_or(1), seeds.threads)?;
+    let control = control(Seeds { count: found.iter().flatten().copied().max().unwrap_or(1), ..seeds })?;
     let (sought, hit) = (found.len(), found.iter().flatten().count());
     let middle = median(found.iter().flatten().copied());
     let are_kept_well = !CAN_PLANT || kept::rules_stand()?;
@@ -213,10 +225,10 @@ fn find(mistake: Planted, seeds: Seeds) -> Result<Option<u64>, Failure> {
 }
 
 /// How many of the same seeds break a promise when nothing is planted.
-fn control(first: u64, count: u64, threads: usize) -> Result<u64, Failure> {
+fn control(seeds: Seeds) -> Result<u64, Failure> {
     let folder = tempfile::tempdir().map_err(Failure::of("make a folder for histories"))?;
     let violations = AtomicU64::new(0);
-    Pace::new(Seeds { first, count, threads }).over(|seed| {
+    Pace::new(seeds).over(|seed| {
         for story in [Story::Trouble, Story::Loss] {
             if let Err(violation) = judge(&format!("{seed}"), &story.run(seed, None), folder.path()) {
                 violations.fetch_add(1, Ordering::Relaxed);
@@ -291,7 +303,8 @@ impl Pace {
     fn rest(&self) -> String {
         let place = self.place();
         let done = place.playing.first().copied().unwrap_or(place.begun);
-        format!("make sim SEED_BASE={} SEEDS={}", self.seeds.first.wrapping_add(done), self.seeds.count - done)
+        let operators = if self.seeds.by_operators { " OPERATORS=1" } else { "" };
+        format!("make sim SEED_BASE={} SEEDS={}{operators}", self.seeds.first.wrapping_add(done), self.seeds.count - done)
     }
 }
 
@@ -306,7 +319,7 @@ mod tests {
 
     #[test]
     fn what_was_interrupted_goes_on_where_a_seed_was_not_played_to_its_end() {
-        let pace = Pace::new(Seeds { first: 100, count: 10, threads: 2 });
+        let pace = Pace::new(Seeds { first: 100, count: 10, threads: 2, by_operators: false });
         assert_eq!(pace.rest(), "make sim SEED_BASE=100 SEEDS=10");
         assert_eq!((pace.begin(), pace.begin(), pace.begin()), (Some(0), Some(1), Some(2)));
         pace.place().playing.remove(&0);
@@ -316,7 +329,7 @@ mod tests {
 
     #[test]
     fn each_seed_is_played_once() -> Result<(), Failure> {
-        let (pace, played) = (Pace::new(Seeds { first: u64::MAX, count: 50, threads: 2 }), Mutex::new(Vec::new()));
+        let (pace, played) = (Pace::new(Seeds { first: u64::MAX, count: 50, threads: 2, by_operators: false }), Mutex::new(Vec::new()));
         pace.over(|seed| {
             played.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
             true

@@ -28,6 +28,9 @@ enum What {
         /// How many are played at once.
         #[arg(long, default_value_t = 2)]
         threads: usize,
+        /// Have operators look after the cluster in every seed.
+        #[arg(long)]
+        operators: bool,
         /// Where schedules of runs that break a promise are written.
         #[arg(long, default_value_os_t = schedules())]
         keep: PathBuf,
@@ -40,6 +43,9 @@ enum What {
         /// A mistake to plant.
         #[arg(long, value_parser = mistake)]
         planted: Option<Planted>,
+        /// Have operators look after the cluster.
+        #[arg(long)]
+        operators: bool,
         /// Where the schedule is written if it breaks a promise.
         #[arg(long, default_value_os_t = schedules())]
         keep: PathBuf,
@@ -86,15 +92,17 @@ fn schedules() -> PathBuf {
 
 fn main() -> Result<ExitCode, Failure> {
     let is_well = match Arguments::parse().what {
-        What::Run { seeds, seed_base, threads, keep } => {
+        What::Run { seeds, seed_base, threads, operators, keep } => {
             let by_clock = || SystemTime::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_nanos() as u64);
-            campaign::run(Seeds { first: seed_base.unwrap_or_else(by_clock), count: seeds, threads }, &keep)?
+            let first = seed_base.unwrap_or_else(by_clock);
+            campaign::run(Seeds { first, count: seeds, threads, by_operators: operators }, &keep)?
         }
-        What::Tell { seed, planted, keep } => campaign::tell(seed, planted, &keep)?,
+        What::Tell { seed, planted, operators, keep } => campaign::tell(seed, planted, operators, &keep)?,
         What::Replay { schedule } => campaign::replay(&schedule)?,
         What::Planted { mistakes, seeds, at_least, seed_base, threads } => {
             let mistakes = if mistakes.is_empty() { Planted::all() } else { mistakes };
-            campaign::planted(&mistakes, at_least.unwrap_or(mistakes.len()), Seeds { first: seed_base, count: seeds, threads })?
+            let seeds = Seeds { first: seed_base, count: seeds, threads, by_operators: false };
+            campaign::planted(&mistakes, at_least.unwrap_or(mistakes.len()), seeds)?
         }
     };
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })

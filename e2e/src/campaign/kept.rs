@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 
 /// Plays one seed and tells it: what breaks in it, and what came of it. A run that breaks a promise is made smaller and written below `keep`.
 /// Whether it holds.
-pub fn tell(seed: u64, planted: Option<Planted>, keep: &Path) -> Result<bool, Failure> {
+pub fn tell(seed: u64, planted: Option<Planted>, by_operators: bool, keep: &Path) -> Result<bool, Failure> {
     silence_panics();
     checker::prepare()?;
     let story = Story::for_mistake(planted, seed);
-    let run = story.run(seed, planted);
+    let run = if by_operators { story.by_operators(seed, planted) } else { story.run(seed, planted) };
     say(format!("sim: seed {seed}, {story:?}: {}", run.log()));
     let folder = tempfile::tempdir().map_err(Failure::of("make a folder for a history"))?;
     let (outcome, journal) = run.play_and_tell();

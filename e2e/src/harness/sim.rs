@@ -30,10 +30,15 @@ mod effects;
 mod evidence;
 mod faults;
 mod hand;
+mod inquiry;
 mod journal;
+mod kubernetes;
 mod limits;
+mod lives;
 mod network;
 mod node;
+mod operator;
+mod operator_faults;
 mod options;
 mod planted;
 mod queue;
@@ -51,10 +56,12 @@ use draws::Draws;
 use evidence::Evidence;
 use hand::Hand;
 use journal::Journal;
-use limits::{ACTIONS_MAX, ARCHIVED_BOUND, CONVERGED_BOUND, RESTORED_BOUND, SERVING_BOUND};
+use limits::{ACTIONS_MAX, ARCHIVED_BOUND, CONVERGED_BOUND, FOUNDED_BOUND, RESTORED_BOUND, SERVING_BOUND};
 pub use limits::{SHRINK_ATTEMPTS_MAX, SHRINK_TIME_MAX};
 use network::Network;
 use node::Node;
+use operator::Operators;
+pub use operator_faults::{OperatorFault, OperatorTrouble};
 pub use options::{Options, StoreTrouble};
 pub use planted::Planted;
 use queue::{Action, MILLI, Queue, SECOND, Trace};
@@ -114,6 +121,8 @@ struct Simulation {
     network: Network,
     crowd: Crowd,
     hand: Hand,
+    /// Who founds and mends the cluster, where no hand does.
+    operators: Option<Operators>,
     bucket: Option<Bucket>,
     witness: Witness,
     evidence: Evidence,
@@ -151,6 +160,7 @@ impl Simulation {
             nodes,
             network: Network::default(),
             hand: Hand::default(),
+            operators: None,
             bucket: None,
             witness: Witness::default(),
             evidence: Evidence::default(),
@@ -238,6 +248,7 @@ impl Simulation {
         }
         self.heal();
         self.until(faults_end + SECOND / 2, |_| false)?;
+        let faults_end = self.founded_since(faults_end)?;
 
         for calls in [Simulation::probes, |simulation: &Simulation| simulation.crowd.last_looks()] {
             let calls = calls(self);
@@ -262,6 +273,16 @@ impl Simulation {
         assert!(rule.is_none() || strata_base::planted::CAN_PLANT, "rules of the nodes are broken only with the feature `planted`");
     }
 
+    /// Since when the cluster has to serve: since everything was mended, or since operators have founded it after that.
+    fn founded_since(&mut self, mended: u64) -> Result<u64, Violation> {
+        if self.is_founded() {
+            return Ok(mended);
+        }
+        let founded = self.until(mended + FOUNDED_BOUND, Simulation::is_founded)?;
+        must_live(founded, || format!("everything is mended, and the cluster is not founded: {}", self.ordering()))?;
+        Ok(self.queue.now())
+    }
+
     fn converge(&mut self, since: u64) -> Result<(), Violation> {
         let converged = self.until(since + CONVERGED_BOUND, |simulation| simulation.is_converged().is_ok())?;
         must_live(converged, || format!("everything is mended, and: {:?}", self.is_converged()))?;
@@ -274,6 +295,7 @@ impl Simulation {
         let losses = std::mem::take(&mut self.losses);
         let last = losses.len().saturating_sub(1);
         for (nth, loss) in losses.into_iter().enumerate() {
+            self.lose_most()?;
             let is_restorable = self.lose_everything()?;
             if !is_restorable {
                 return Ok(());
@@ -285,8 +307,12 @@ impl Simulation {
                 self.until(begun + micros, |_| false)?;
                 continue;
             }
-            let founded = self.until(begun + RESTORED_BOUND, |simulation| simulation.hand.is_idle())?;
-            must_live(founded, || format!("the restore does not end: {}", self.restoring()))?;
+            let founded = self.until(begun + RESTORED_BOUND, |simulation| simulation.is_ordered() || simulation.is_held())?;
+            if self.is_held() {
+                self.tell("which incarnation goes on is for people to say");
+                return Ok(());
+            }
+            must_live(founded, || format!("the restore does not end: {}; {}", self.ordering(), self.restoring()))?;
             self.tell("everything that was ordered for the restore is done");
             if loss.old_owner_returns {
                 self.tell("the lost incarnation claims its path once more");
@@ -364,6 +390,9 @@ impl Simulation {
             Action::LandSnapshot { node, life, parcel } if self.lives(node, life) => self.land_snapshot(node, parcel),
             Action::Restart { node, life } if self.nodes[node].life == life && self.nodes[node].host.is_none() => self.start(node),
             Action::Ask { node, life, call } => self.store_answers(node, life, &call),
+            Action::Operator { process, pass, step } => self.operator_steps(process, pass, step),
+            Action::ReplaceOperator => self.replace_operator(),
+            Action::Order { node, life, order, ticket } if self.lives(node, life) => self.order_arrives(node, *order, ticket),
             Action::Client { number } => self.client_steps(number),
             Action::Abandon { token } => self.abandon(token),
             Action::Hand => self.hand_steps(),

@@ -289,7 +289,11 @@ impl Simulation {
                 return Err(Check::Promise.says(sentence));
             }
         }
-        self.found_from(&plan);
+        if self.operators.is_some() {
+            self.declare_after_loss();
+        } else {
+            self.found_from(&plan);
+        }
         Ok(true)
     }
 

@@ -226,8 +226,8 @@ impl Simulation {
 
     /// Whether every shard is led, every member has all of its log, and nobody else has any of it.
     pub(super) fn is_converged(&self) -> Result<(), String> {
-        if !self.hand.is_idle() {
-            return Err("the operator's orders are not all done".to_owned());
+        if !self.is_ordered() {
+            return Err(format!("the operator's orders are not all done: {}", self.ordering()));
         }
         for (shard, _) in &self.hand.shards {
             let (_, leader) = self.leader(*shard).ok_or_else(|| format!("nobody leads shard {shard}"))?;

@@ -218,6 +218,10 @@ impl Simulation {
 
     /// A client that waits for nothing gives its next command.
     pub(super) fn client_steps(&mut self, number: usize) {
+        if self.hand.shards.is_empty() {
+            // Nobody serves yet.
+            return self.queue.after(100 * MILLI, Action::Client { number });
+        }
         let crowd = &mut self.crowd;
         let client = &mut crowd.clients[number];
         if client.waiting > 0 {

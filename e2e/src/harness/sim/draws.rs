@@ -18,6 +18,8 @@ pub(super) struct Draws {
     pub(super) nodes: Rng,
     /// When replicas are looked at.
     pub(super) looks: Rng,
+    /// What operators see, when they act, and what becomes of it.
+    pub(super) operator: Rng,
 }
 
 impl Draws {
@@ -31,6 +33,7 @@ impl Draws {
             store: root.fork(),
             nodes: root.fork(),
             looks: root.fork(),
+            operator: root.fork(),
         }
     }
 }

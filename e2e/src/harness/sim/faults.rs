@@ -97,6 +97,7 @@ impl Simulation {
                 self.nodes[node].doom = Some(Doom { step, is_done, micros });
                 false
             }
+            Fault::Operator(ref fault) => self.inflict_on_operators(fault),
         }
     }
 
@@ -176,5 +177,6 @@ impl Simulation {
                 self.start(node);
             }
         }
+        self.mend_operators();
     }
 }

@@ -68,6 +68,10 @@ impl Hand {
 impl Simulation {
     /// Plans the founding of the cluster.
     pub(super) fn found(&mut self) {
+        if let Some(trouble) = self.options.operator {
+            self.stand_by();
+            return self.begin_operators(trouble);
+        }
         self.hand.incarnation = FIRST_INCARNATION;
         let shards = self.place_shards();
         if let Some(trouble) = self.options.store {
@@ -75,6 +79,27 @@ impl Simulation {
             self.bucket = Some(Bucket::new(trouble.per_mille(), self.draws.store.u64(..), first));
         }
         self.order_founding(&shards);
+    }
+
+    /// Leaves the founding to operators: the hand only does what people may order beside them.
+    fn stand_by(&mut self) {
+        self.hand.desks = self.nodes.iter().map(|_| Desk::default()).collect();
+        if let Some(trouble) = self.options.store {
+            let unfounded = bucket::document(CLUSTER, FIRST_INCARNATION, &[], None);
+            self.bucket = Some(Bucket::new(trouble.per_mille(), self.draws.store.u64(..), unfounded));
+        }
+    }
+
+    /// The cluster and the incarnation that the nodes belong to.
+    fn life(&self) -> (String, IncarnationId) {
+        let of_operators = self.operators.as_ref().and_then(|operators| operators.lives.living.clone());
+        of_operators.unwrap_or((CLUSTER.to_owned(), self.hand.incarnation))
+    }
+
+    /// The epoch of the hand's orders: beside operators, whatever the node has obeyed.
+    fn hand_epoch(&self, node: usize) -> Epoch {
+        let obeyed = self.nodes[node].host.as_ref().map_or(Epoch(1), |host| host.report().epoch);
+        if self.operators.is_some() { obeyed } else { Epoch(1) }
     }
 
     /// Plans the founding of a new incarnation from what the bucket has of the last one.
@@ -163,13 +188,8 @@ impl Simulation {
     fn order(&mut self, node: usize, order: OrderKind) -> u64 {
         self.hand.next_ticket += 1;
         let ticket = self.hand.next_ticket;
-        let order = Order {
-            epoch: Epoch(1),
-            cluster: CLUSTER.to_owned(),
-            incarnation: self.hand.incarnation,
-            store: self.nodes[node].store(),
-            order,
-        };
+        let (cluster, incarnation) = self.life();
+        let order = Order { epoch: self.hand_epoch(node), cluster, incarnation, store: self.nodes[node].store(), order };
         let life = self.nodes[node].life;
         let arrival = |order| Action::Arrive { node, life, event: Event::Order { order: Box::new(order), ticket } };
         let may_be_late = !matches!(order.order, OrderKind::Directory { .. });
@@ -185,6 +205,9 @@ impl Simulation {
 
     /// A node answers an order.
     pub(super) fn order_answered(&mut self, node: usize, ticket: u64, answer: Answer) {
+        if self.operator_answered(ticket, &answer) {
+            return;
+        }
         let desk = &mut self.hand.desks[node];
         if desk.asked.as_ref().is_none_or(|asked| asked.ticket != ticket) {
             return;
@@ -254,6 +277,9 @@ impl Simulation {
         let old = self.nodes[node].store();
         let new = StoreId(old.0 + 100);
         (self.nodes[node].disk, self.nodes[node].full_until) = (Disk::empty(new), 0);
+        if self.operators.is_some() {
+            return;
+        }
         self.hand.replacement = Some(Replacement { new, old, only: None });
         let directory = self.directory();
         let archive = self.bucket.as_ref().map(|bucket| OrderKind::OpenArchive { claim: bucket.claim() });
@@ -268,7 +294,7 @@ impl Simulation {
 
     /// A member of one shard moves to a node that has none of it, or the last one back where it came from. Whether one does.
     pub(super) fn move_member(&mut self, shard: usize, member: usize, other: usize, goes_back: bool) -> bool {
-        if !self.hand.is_idle() {
+        if !self.hand.is_idle() || self.operators.is_some() {
             return false;
         }
         let Some((any, _)) = self.hand.shards.get(shard).copied() else { return false };

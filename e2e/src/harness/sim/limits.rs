@@ -10,6 +10,10 @@ pub(super) const SERVING_BOUND: u64 = 20 * SECOND;
 /// How long the cluster may take until all replicas hold the same, in simulated microseconds.
 pub(super) const CONVERGED_BOUND: u64 = 40 * SECOND;
 
+/// How long operators may take to found the cluster once everything is mended, in simulated microseconds: some passes, each of which may wait for a
+/// node's deadline.
+pub(super) const FOUNDED_BOUND: u64 = 60 * SECOND;
+
 /// How long the archive may take until it has everything, in simulated microseconds: a path that a late request of the past took back is watched
 /// for three periods of a beat.
 pub(super) const ARCHIVED_BOUND: u64 = 200 * SECOND;

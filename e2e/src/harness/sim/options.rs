@@ -3,6 +3,7 @@
 
 use super::{
     limits::{CLIENTS_MAX, NODES_MAX, RATES_PERCENT, SHARDS_MAX, THINK_MICROS, TROUBLE_MICROS},
+    operator_faults::OperatorTrouble,
     queue::{MILLI, SECOND},
 };
 use fastrand::Rng;
@@ -49,6 +50,9 @@ pub struct Options {
     /// Whether replicas are told, again and again, to say what they hold at one entry.
     #[serde(default)]
     pub compares: bool,
+    /// The operators that found and mend the cluster, and what goes wrong around them; without them a hand does their part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorTrouble>,
 }
 
 /// How often requests to the store of objects go wrong, in thousandths: [`PerMille`] as a schedule's file has it.
@@ -179,6 +183,7 @@ impl Options {
             store: has_bucket.then(|| StoreTrouble::draw(draws)),
             is_lost_amid,
             compares: false,
+            operator: None,
         };
         (options, swarm)
     }
@@ -198,6 +203,8 @@ impl Options {
         within((1..=CLIENTS_MAX).contains(&clients), format!("{clients} clients are not between 1 and {CLIENTS_MAX}"))?;
         within(THINK_MICROS.contains(&self.think_micros), format!("think_micros is not within {THINK_MICROS:?}"))?;
         within(TROUBLE_MICROS.contains(&self.trouble_micros), format!("trouble_micros is not within {TROUBLE_MICROS:?}"))?;
+        let zones = self.operator.map_or(0, |operator| operator.zones);
+        within(zones == 0 || (zones == 3 && nodes >= 3), format!("{zones} zones are neither none nor three of {nodes} nodes"))?;
         let rates = self.rates_percent.iter().all(|rate| RATES_PERCENT.contains(rate));
         within(rates, format!("rates_percent are not all within {RATES_PERCENT:?}"))
     }

@@ -23,6 +23,8 @@ pub enum Planted {
     StaleReads,
     /// Readers look at a clock that is behind that of their host.
     LateClocks,
+    /// Kubernetes takes a status whatever version it was decided from.
+    BlindWrites,
     /// A rule of the nodes is broken.
     Rule(Mistake),
 }
@@ -38,6 +40,7 @@ impl Planted {
         (Planted::PromisesTooMuch, "promises-too-much"),
         (Planted::StaleReads, "stale-reads"),
         (Planted::LateClocks, "late-clocks"),
+        (Planted::BlindWrites, "blind-writes"),
     ];
 
     /// All that there are, whether this build can make them or not.
@@ -74,11 +77,18 @@ impl Planted {
         if let Planted::Rule(rule) = self { Some(rule) } else { None }
     }
 
+    /// Whether it can only show where operators look after the cluster.
+    pub fn needs_operators(self) -> bool {
+        use Mistake::{EpochIgnored, EpochShared, JoinsTheDead, MinorityAdopted};
+        let of_operators = [EpochIgnored, EpochShared, JoinsTheDead, MinorityAdopted];
+        self == Planted::BlindWrites || self.rule().is_some_and(|rule| of_operators.contains(&rule))
+    }
+
     /// Whether it can only show beside a bucket.
     pub fn needs_bucket(self) -> bool {
         use Mistake::{
-            ArchivedAssumed, CheckpointIndexLate, CutBeforeArchive, CutPerReplica, DocumentBeforeFiles, ListingBelieved,
-            PromiseWithoutProof, SnapshotAmidRestore,
+            ArchivedAssumed, CheckpointIndexLate, CutBeforeArchive, CutPerReplica, DocumentBeforeFiles, JoinsTheDead, ListingBelieved,
+            MinorityAdopted, PromiseWithoutProof, SnapshotAmidRestore,
         };
         let of_tier = [
             ArchivedAssumed,
@@ -86,7 +96,9 @@ impl Planted {
             CutBeforeArchive,
             CutPerReplica,
             DocumentBeforeFiles,
+            JoinsTheDead,
             ListingBelieved,
+            MinorityAdopted,
             PromiseWithoutProof,
             SnapshotAmidRestore,
         ];

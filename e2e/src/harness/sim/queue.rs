@@ -1,6 +1,6 @@
 //! What will happen, in the order in which it happens, and the trace of what did.
 
-use super::schedule::Fault;
+use super::{operator::Step, schedule::Fault};
 use std::{
     cmp::{Ordering, Reverse},
     collections::BinaryHeap,
@@ -10,6 +10,7 @@ use std::{
 use strata_base::{PeerId, ShardId, StoreId};
 use strata_engine::{tablet::Tablet, tier::Call};
 use strata_node::host::{ColdRead, Event, PeerMessage};
+use strata_node_api::Order;
 
 /// What names a command that a client waits for.
 pub(super) type Token = u64;
@@ -54,6 +55,12 @@ pub(super) enum Action {
     Abandon { token: Token },
     /// The operator's hand does what is next.
     Hand,
+    /// An operator does what is next in a pass.
+    Operator { process: u64, pass: u64, step: Step },
+    /// Another operator begins in the place of one that was killed.
+    ReplaceOperator,
+    /// An operator's order reaches a node.
+    Order { node: usize, life: u64, order: Box<Order>, ticket: u64 },
     /// Something breaks, unless everything was mended since it was planned.
     Fault { era: u64, fault: Fault },
     /// A node looks at the free space of its disk.

@@ -6,6 +6,7 @@
 use super::{
     Check, Played, Simulation, Violation,
     limits::{FAULTS_MAX, LOSSES_MAX, SEEDS_MAX},
+    operator_faults,
     options::Options,
     planted::Planted,
     schedule::{Loss, TimedFault, draw_faults, draw_losses},
@@ -65,13 +66,28 @@ struct Written<'a> {
 impl Run {
     /// The run that a seed stands for: options, faults and the rest are drawn from streams of their own.
     pub fn of(seed: u64, has_bucket: bool, planted: Option<Planted>) -> Run {
+        Run::drawn(seed, has_bucket, planted, false)
+    }
+
+    /// Likewise, and operators look after the cluster in any case.
+    pub fn by_operators(seed: u64, has_bucket: bool, planted: Option<Planted>) -> Run {
+        Run::drawn(seed, has_bucket, planted, true)
+    }
+
+    fn drawn(seed: u64, has_bucket: bool, planted: Option<Planted>, by_operators: bool) -> Run {
         let mut root = Rng::with_seed(seed);
         let (mut of_options, mut of_faults, mut of_losses) = (root.fork(), root.fork(), root.fork());
-        let (options, swarm) = Options::draw(has_bucket, &mut of_options);
-        let faults = draw_faults(&options, &swarm, &mut of_faults);
+        let (mut options, swarm) = Options::draw(has_bucket, &mut of_options);
+        let mut faults = draw_faults(&options, &swarm, &mut of_faults);
         let losses = if has_bucket { draw_losses(&options, &mut of_losses) } else { Vec::new() };
-        let about = format!("drawn from seed {seed}");
-        Run { about, planted, expects: None, seed: root.u64(..), seeds: 1, options, faults, losses }
+        let (about, draws) = (format!("drawn from seed {seed}"), root.u64(..));
+        let mut of_operator = root.fork();
+        if let Some((trouble, more)) = operator_faults::draw(&options, by_operators, &mut of_operator) {
+            options.operator = Some(trouble);
+            faults.extend(more);
+            faults.sort_by_key(|timed| timed.at_micros);
+        }
+        Run { about, planted, expects: None, seed: draws, seeds: 1, options, faults, losses }
     }
 
     /// Plays it once, with the first of its seeds.

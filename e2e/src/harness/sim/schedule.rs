@@ -2,6 +2,7 @@
 
 use super::{
     limits::{FAULTS_MAX, LOSSES_MAX},
+    operator_faults::OperatorFault,
     options::{Options, Swarm},
     queue::{MILLI, SECOND},
     steps::Step,
@@ -74,6 +75,8 @@ pub enum Fault {
     FillDisk { node: usize, micros: u64 },
     /// The process of a node ends when it comes to a step, before or after it, and starts again `micros` later.
     EndAt { node: usize, step: Step, is_done: bool, micros: u64 },
+    /// Something befalls the operators, where there are any.
+    Operator(OperatorFault),
 }
 
 /// A fault and its moment.
@@ -270,6 +273,7 @@ impl Fault {
                 Victim::LeaderOf { shard, or_node } => (vec![or_node], Some(shard)),
             },
             Fault::CutOneWay { from, to } => (vec![from, to], None),
+            Fault::Operator(OperatorFault::Unreached { node, .. }) => (vec![node], None),
             Fault::Crash { node, .. }
             | Fault::SlowDisk { node, .. }
             | Fault::Stall { node, .. }
@@ -288,7 +292,8 @@ impl Fault {
             | Fault::Delay { .. }
             | Fault::MendClocks
             | Fault::StoreLeaves
-            | Fault::StoreReturns => (Vec::new(), None),
+            | Fault::StoreReturns
+            | Fault::Operator(_) => (Vec::new(), None),
         }
     }
 
@@ -361,6 +366,7 @@ impl fmt::Display for Fault {
                 let side = if *is_done { "after" } else { "before" };
                 write!(out, "node {node} ends {side} it next {}, and starts again after {}", step.text(), ms(micros))
             }
+            Fault::Operator(fault) => fault.fmt(out),
         }
     }
 }

@@ -10,6 +10,7 @@
 use super::{
     Violation,
     limits::{SHRINK_ATTEMPTS_MAX, SHRINK_SEEDS, SHRINK_TIME_MAX},
+    operator_faults::OperatorTrouble,
     options::StoreTrouble,
     run::Run,
     schedule::TimedFault,
@@ -166,7 +167,9 @@ impl<P: FnMut(&Run) -> Option<Violation>> Search<P> {
 
     /// Nothing special that is not needed.
     fn plainer_options(&mut self) {
-        let changes: [fn(&mut Run); 8] = [
+        let changes: [fn(&mut Run); 10] = [
+            |run| run.options.operator = None,
+            |run| run.options.operator = run.options.operator.map(|_| OperatorTrouble::default()),
             |run| run.options.abandons = false,
             |run| run.options.has_reader = false,
             |run| run.options.skew_stays = false,

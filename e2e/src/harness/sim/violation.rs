@@ -29,6 +29,8 @@ pub enum Check {
     Liveness,
     /// No host panics, stops a replica, or refuses what the operator may order.
     Host,
+    /// A cluster begins once, is restored where it can be, and obeys one operator at a time.
+    Operator,
     /// Histories are linearizable, says the checker outside.
     Linearizability,
 }
@@ -48,6 +50,7 @@ impl Check {
             Check::Lease => "lease",
             Check::Liveness => "liveness",
             Check::Host => "host",
+            Check::Operator => "operator",
             Check::Linearizability => "linearizability",
         }
     }
