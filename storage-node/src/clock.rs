@@ -31,8 +31,11 @@ pub struct ClusterClock {
 /// Slewing changes time by at most one part in this many.
 const SLEW_DIVISOR: u64 = 10;
 
-/// A sample of a node that was not heard for this long is dropped, in milliseconds.
-const SAMPLE_AGE_MILLIS_MAX: u64 = 10_000;
+/// A sample of a node that was not heard for this long is dropped, in milliseconds: a sample errs by what the two clocks drift apart meanwhile, and a clock
+/// that runs wrong by a tenth must not carry its shards beyond [`limits::CLOCK_SKEW_MILLIS_MAX`].
+const SAMPLE_AGE_MILLIS_MAX: u64 = 4_000;
+
+const _: () = assert!(SAMPLE_AGE_MILLIS_MAX / SLEW_DIVISOR < limits::CLOCK_SKEW_MILLIS_MAX as u64, "what is old may be off by its drift");
 
 impl ClusterClock {
     /// A clock that begins at a moment.

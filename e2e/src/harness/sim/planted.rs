@@ -31,7 +31,7 @@ pub enum Planted {
 
 impl Planted {
     /// Mistakes of the world around the nodes.
-    const OF_WORLD: [(Planted, &str); 8] = [
+    const OF_WORLD: [(Planted, &str); 9] = [
         (Planted::ForgetfulLog, "forgetful-log"),
         (Planted::FailedAppendBelieved, "failed-append-believed"),
         (Planted::CommandsTwice, "commands-twice"),
