@@ -47,13 +47,42 @@ kill_all() {
   ((${#components[@]} == 0)) || nsenter --target "$process_one" --pid --mount kill -KILL "${components[@]}"
 }
 
-# processes_of_pod [NAMESPACE/]POD: by their pids outside.
-processes_of_pod() {
-  local namespace=default pod=$1 node containers container
-  if [[ $pod == */* ]]; then namespace=${pod%%/*} pod=${pod#*/}; fi
-  read -r node containers < <(kube get pod --namespace "$namespace" "$pod" --output \
-    jsonpath='{.spec.nodeName} {.status.containerStatuses[*].containerID}{"\n"}' 2>/dev/null) || return 0
-  for container in $containers; do
-    find "$(freezer_tree)/$group/$node/kubepods" -path "*/${container#containerd://}*" -name cgroup.procs -exec cat {} +
+# hold COMPONENT…: SIGKILL, after which the lab leaves them dead until "release". What is down already stays down.
+hold() {
+  local component
+  require_components hold "$@"
+  for component in "$@"; do touch "$run/held/$component"; done
+  for component in "$@"; do
+    nsenter --target "$process_one" --pid --mount kill -KILL "$(cat "$run/pid/$component")" 2>/dev/null || true
   done
+}
+
+release() {
+  local component
+  require_components release "$@"
+  for component in "$@"; do rm -f "$run/held/$component"; done
+}
+
+require_components() { # VERB COMPONENT…
+  local verb=$1 component
+  shift
+  (($#)) || misuse "$verb needs at least one component"
+  for component in "$@"; do
+    # The S3 server is started by its own verb, and by nobody again.
+    [[ $component =~ ^[a-z0-9.-]+$ && $component != s3 && -e $run/pid/$component ]] || fail "lab '$name' keeps no component '$component' running"
+  done
+}
+
+# processes_of_pod [NAMESPACE/]POD: by their pids outside, those of its sandbox left out. Which containers there are, the
+# node itself says: what the API server knows of them may be older, as while the node is cut off.
+processes_of_pod() {
+  local namespace=default pod=$1 node uid process
+  if [[ $pod == */* ]]; then namespace=${pod%%/*} pod=${pod#*/}; fi
+  read -r node uid < <(kube get pod --namespace "$namespace" "$pod" --output \
+    jsonpath='{.spec.nodeName} {.metadata.uid}{"\n"}' 2>/dev/null) || return 0
+  [[ $uid ]] || return 0
+  find "$(freezer_tree)/$group/$node/kubepods" -path "*/pod$uid/*" -name cgroup.procs -exec cat {} + 2>/dev/null |
+    while read -r process; do
+      [[ $(cat "/proc/$process/comm" 2>/dev/null) == pause ]] || echo "$process"
+    done
 }

@@ -278,7 +278,7 @@ declare -A running=()
 
 # launch COMPONENT: starts it in the background; its pid, as this namespace counts, is for "kill".
 launch() {
-  mkdir -p log pid
+  mkdir -p log pid held
   (
     trap - ERR
     component "$1"
@@ -287,11 +287,12 @@ launch() {
   echo "$!" >"pid/$1"
 }
 
-# As a service manager would: what died is started again a second later.
+# As a service manager would: what died is started again a second later, but for what "hold" keeps down.
 keep_running() {
   local component_name
   while sleep 1; do
     for component_name in "${!running[@]}"; do
+      [[ ! -e held/$component_name ]] || continue
       if ! kill -0 "${running[$component_name]}" 2>/dev/null; then
         echo "$component_name ended and is started again"
         launch "$component_name"
