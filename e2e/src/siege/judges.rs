@@ -1,6 +1,6 @@
 //! Histories are judged while the siege goes on.
 
-use super::tally::Tally;
+use super::tally::Figure;
 use crate::{
     checker,
     failure::Failure,
@@ -18,15 +18,15 @@ const AT_ONCE: usize = 2;
 /// The judges at work.
 pub struct Judges {
     folder: PathBuf,
-    tally: Arc<Tally>,
+    operations: Arc<Figure>,
     verdicts: JoinSet<Result<(), Failure>>,
     taken: usize,
 }
 
 impl Judges {
-    /// Judges that keep the histories of violations in a folder.
-    pub fn new(folder: &Path, tally: Arc<Tally>) -> Judges {
-        Judges { folder: folder.to_owned(), tally, verdicts: JoinSet::new(), taken: 0 }
+    /// Judges that keep the histories of violations in a folder, and count the commands that they have judged.
+    pub fn new(folder: &Path, operations: Arc<Figure>) -> Judges {
+        Judges { folder: folder.to_owned(), operations, verdicts: JoinSet::new(), taken: 0 }
     }
 
     /// Has a history judged. A violation in an earlier one may come to light here.
@@ -38,8 +38,8 @@ impl Judges {
             verdict.map_err(Failure::of("judge a history"))??;
         }
         self.taken += 1;
-        let (path, tally) = (self.folder.join(format!("history-{}.jsonl", self.taken)), self.tally.clone());
-        self.verdicts.spawn_blocking(move || judge(&history, &path, &tally));
+        let (path, operations) = (self.folder.join(format!("history-{}.jsonl", self.taken)), self.operations.clone());
+        self.verdicts.spawn_blocking(move || judge(&history, &path, &operations));
         Ok(())
     }
 
@@ -59,14 +59,14 @@ impl Judges {
     }
 }
 
-fn judge(history: &History, path: &Path, tally: &Tally) -> Result<(), Failure> {
+fn judge(history: &History, path: &Path, operations: &Figure) -> Result<(), Failure> {
     let happened = history.operations().iter().filter(|operation| operation.fate != Fate::Failed).count();
     if happened == 0 {
         return Ok(());
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::of("start a runtime"))?;
     runtime.block_on(checker::linearizable(history, path))?;
-    tally.operations.add(happened as u64);
+    operations.add(happened as u64);
     // What was judged is of no more use; a file that cannot be removed goes with the folder.
     drop(std::fs::remove_file(path));
     drop(std::fs::remove_file(path.with_extension("verdict")));

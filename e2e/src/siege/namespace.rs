@@ -15,13 +15,18 @@ pub fn is_possible() -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("there are no network and mount namespaces: {}", words.trim())) }
 }
 
-/// Runs this very program again, within namespaces of its own, and waits for its end. Whoever interrupts us interrupts it, and it cleans up.
+/// Runs this very program again, within namespaces of its own, and waits for its end.
 pub async fn enter(arguments: &[String]) -> Result<ExitStatus, Failure> {
     let program = std::env::current_exe().map_err(Failure::of("find this program"))?;
     let mut command = tokio::process::Command::new("setpriv");
     command.args(INTO).arg("--").arg(program).args(arguments).stdin(Stdio::null());
-    let mut child = command.spawn().map_err(Failure::of("enter namespaces by setpriv and unshare (package util-linux)"))?;
+    accompany(command, "enter namespaces by setpriv and unshare (package util-linux)").await
+}
+
+/// Runs a siege elsewhere, and waits for its end. Whoever interrupts us interrupts it, and it cleans up.
+pub async fn accompany(mut command: tokio::process::Command, attempt: &str) -> Result<ExitStatus, Failure> {
     let mut interrupted = interruption()?;
+    let mut child = command.spawn().map_err(Failure::of(attempt))?;
     loop {
         tokio::select! {
             biased;

@@ -8,6 +8,7 @@
 //! Troubles of nodes are dealt like cards: every eleven slots bring the same number of each kind, in another order. The schedule's clock stands still while a round
 //! is judged, which takes as long as it takes.
 
+use super::rounds::{self, Deck, Loss};
 use crate::harness::s3_proxy::Mode;
 use fastrand::Rng;
 use std::fmt;
@@ -115,59 +116,11 @@ impl fmt::Display for Fault {
     }
 }
 
-/// A trouble, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
-    /// When it begins, in milliseconds since the round did.
-    pub at_millis: u64,
-    /// How long it lasts, in milliseconds.
-    pub lasts_millis: u64,
-    /// What.
-    pub fault: Fault,
-}
+/// A trouble of this siege, and when.
+pub type Planned = rounds::Planned<Fault>;
 
-/// How everything is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loss {
-    /// While other troubles last.
-    Amid,
-    /// After they have ended, under load.
-    InPeace,
-}
-
-/// What is done to a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Act {
-    /// The round's fault of this number begins.
-    Begin(usize),
-    /// And ends.
-    End(usize),
-}
-
-/// A round: troubles, and how it ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Round {
-    /// The troubles, in the order of their beginnings.
-    pub faults: Vec<Planned>,
-    /// Whether everything is lost at its end.
-    pub loss: Option<Loss>,
-}
-
-impl Round {
-    /// What is to be done, and when, in milliseconds since the round began. A loss amid troubles comes before the last of them have ended.
-    pub fn acts(&self) -> Vec<(u64, Act)> {
-        let both = |(nth, planned): (usize, &Planned)| {
-            [(planned.at_millis, Act::Begin(nth)), (planned.at_millis + planned.lasts_millis, Act::End(nth))]
-        };
-        let mut acts: Vec<_> = self.faults.iter().enumerate().flat_map(both).collect();
-        acts.sort_by_key(|(at, _)| *at);
-        if self.loss == Some(Loss::Amid) {
-            let last = acts.iter().rposition(|(_, act)| matches!(act, Act::Begin(_)));
-            acts.truncate(last.map_or(0, |last| last + 1));
-        }
-        acts
-    }
-}
+/// A round of this siege.
+pub type Round = rounds::Round<Fault>;
 
 /// All rounds of a siege.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,7 +133,7 @@ impl Schedule {
     /// Draws what happens in so many seconds. One round at least.
     pub fn draw(seed: u64, seconds: u64) -> Schedule {
         let play_millis = (seconds * 800).clamp(SLOT_MILLIS, PLAY_MILLIS);
-        let mut dealer = Dealer { random: Rng::with_seed(seed), play_millis, deck: Vec::new(), disks: 0 };
+        let mut dealer = Dealer { random: Rng::with_seed(seed), play_millis, deck: Deck::of(&DECK), disks: 0 };
         let count = (seconds * 1_000).div_ceil(ROUND_MILLIS).max(1) as usize;
         // A short siege loses everything, too, if it can go on afterwards.
         let turn = (ROUNDS_TO_LOSS / 3).min(count.saturating_sub(2));
@@ -195,13 +148,7 @@ impl Schedule {
 
     /// The schedule in words, a line for each trouble.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.rounds.iter().enumerate().flat_map(|(nth, round)| {
-            let line = move |planned: &Planned| {
-                format!("round {nth}: at {} ms for {} ms: {}", planned.at_millis, planned.lasts_millis, planned.fault)
-            };
-            let loss = round.loss.map(|loss| format!("round {nth}: ends in the loss of everything, {loss:?}"));
-            round.faults.iter().map(line).chain(loss)
-        })
+        rounds::lines(&self.rounds)
     }
 }
 
@@ -239,7 +186,7 @@ const MODES: [Mode; 7] = [Mode::Refuse, Mode::Fail, Mode::SlowDown, Mode::Hang, 
 struct Dealer {
     random: Rng,
     play_millis: u64,
-    deck: Vec<Card>,
+    deck: Deck<Card>,
     disks: usize,
 }
 
@@ -261,7 +208,7 @@ impl Dealer {
     }
 
     fn slot(&mut self, begin: u64, faults: &mut Vec<Planned>) {
-        let card = self.card();
+        let card = self.deck.deal(&mut self.random);
         let node = self.random.usize(..NODES);
         let first = Planned {
             at_millis: begin + self.random.u64(..1_200),
@@ -278,14 +225,6 @@ impl Dealer {
             faults.push(Planned { at_millis, lasts_millis, fault: self.fault(companion, other) });
         }
         faults.push(first);
-    }
-
-    fn card(&mut self) -> Card {
-        if self.deck.is_empty() {
-            self.deck = DECK.to_vec();
-            self.random.shuffle(&mut self.deck);
-        }
-        self.deck.pop().expect("the deck was filled above")
     }
 
     fn fault(&mut self, card: Card, node: usize) -> Fault {
@@ -380,15 +319,5 @@ mod tests {
                 assert!(is_apart && end <= PLAY_MILLIS, "{round:?}");
             }
         }
-    }
-
-    #[test]
-    fn a_loss_amid_troubles_comes_before_they_end() {
-        let planned = |at_millis| Planned { at_millis, lasts_millis: 100, fault: Fault::Stop { node: 0 } };
-        let mut round = Round { faults: vec![planned(0), planned(50), planned(500)], loss: Some(Loss::InPeace) };
-        assert_eq!(round.acts().len(), 6);
-        assert_eq!(round.acts()[..3], [(0, Act::Begin(0)), (50, Act::Begin(1)), (100, Act::End(0))]);
-        round.loss = Some(Loss::Amid);
-        assert_eq!(round.acts().last(), Some(&(500, Act::Begin(2))));
     }
 }

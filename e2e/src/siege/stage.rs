@@ -7,12 +7,14 @@
 //! ```
 
 use super::{
+    play::{Promises, Stage},
     schedule::{Fault, Kind, NODES},
     tally::Tally,
 };
 use crate::{
     failure::Failure,
     harness::{
+        archive::Recovery,
         node_process::{ArchiveSettings, Settings},
         partition::{Cut, Cuts},
         process::{Options, ProcessCluster},
@@ -22,13 +24,14 @@ use crate::{
     },
     say::say,
     scene::Ground,
-    workload::client::Endpoints,
+    workload::{Size, client::Endpoints},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
+use strata_engine::tier::restore::Target;
 use strata_node_api::NodeState;
 
 /// Shards of the one table.
@@ -47,8 +50,8 @@ const REPORT_DEADLINE: Duration = Duration::from_secs(60);
 /// The group of the first node's process: above those of people and programs.
 const FIRST_GROUP: u32 = 61_000;
 
-/// The cluster and all that troubles it.
-pub struct Stage {
+/// Processes, and all that troubles them.
+pub struct ProcessStage {
     // Fields are dropped in this order: disks go when the last process has ended, and let none wait until then.
     disks: Vec<SmallDisk>,
     cuts: Option<Cuts>,
@@ -57,12 +60,14 @@ pub struct Stage {
     ground: Ground,
     lacking: BTreeMap<Kind, String>,
     told: BTreeSet<Kind>,
+    /// The latest moments that any node promised in this incarnation.
+    promised: Recovery,
     tally: Arc<Tally>,
 }
 
-impl Stage {
+impl ProcessStage {
     /// Founds the cluster. `lack` says why there is no network of its own; disks may be such that fsync does nothing.
-    pub async fn found(seed: u64, are_forgetful: bool, lack: Option<String>, tally: Arc<Tally>) -> Result<Stage, Failure> {
+    pub async fn found(seed: u64, are_forgetful: bool, lack: Option<String>, tally: Arc<Tally>) -> Result<ProcessStage, Failure> {
         let ground = Ground::start(seed ^ 0x5a5a).await?;
         let mut lacking = BTreeMap::new();
         let cuts = match lack.map_or_else(Cuts::none, |why| Err(Failure::Lacking(why))) {
@@ -86,7 +91,8 @@ impl Stage {
         let first_group = cuts.is_some().then_some(FIRST_GROUP);
         let options = Options { nodes: NODES, settings, first_group, ..Options::three_nodes(SHARDS) };
         let cluster = ProcessCluster::start(seed, options).await?;
-        let mut stage = Stage { disks: Vec::new(), cuts, cluster, ground, lacking, told: BTreeSet::new(), tally };
+        let (told, promised) = (BTreeSet::new(), Recovery::default());
+        let mut stage = ProcessStage { disks: Vec::new(), cuts, cluster, ground, lacking, told, promised, tally };
         stage.put_disks(are_forgetful).await?;
         stage.cluster.bootstrap_archived().await?;
         stage.cluster.spread_leaders().await?;
@@ -115,13 +121,71 @@ impl Stage {
         self.cluster.restart_all().await
     }
 
-    /// Where clients reach the nodes.
-    pub fn endpoints(&self) -> Endpoints {
+    async fn inflict(&mut self, fault: &Fault) -> Result<(), Failure> {
+        match fault {
+            Fault::Kill { nodes } => self.kill(nodes).await,
+            Fault::Stop { node } => self.cluster.stop(*node),
+            Fault::Cut { ways } => ways.iter().try_for_each(|way| {
+                let cut = self.cut(*way);
+                self.cuts.as_mut().map_or(Ok(()), |cuts| cuts.cut(cut))
+            }),
+            Fault::Full { node } => self.disks[*node].fill_up(RESERVE_BYTES / 2),
+            Fault::Frozen { node } => self.disks[*node].freeze(FROZEN_MAX),
+            Fault::Slow { node } => self.disks[*node].slow_down(FROZEN_MAX),
+            Fault::Store { mode } => {
+                self.ground.proxy.set_mode(*mode);
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends processes and cuts the power of their disks. Without disks of our own the kernel keeps what was not synced, and the kill counts as a plain one.
+    async fn kill(&mut self, nodes: &[usize]) -> Result<(), Failure> {
+        self.cluster.kill_all(nodes);
+        for node in nodes {
+            self.tally.kills.add(1);
+            let Some(disk) = self.disks.get_mut(*node) else { continue };
+            // What a disk lacks now is no lack of this machine.
+            if disk.cut_power().await.map_err(Failure::of("cut the power of a disk"))? {
+                self.tally.unsynced.add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rule that keeps what one node sends from another.
+    fn cut(&self, (from, to): (usize, usize)) -> Cut {
+        Cut { group: FIRST_GROUP + from as u32, port: self.cluster.ports(to).peer }
+    }
+
+    /// Waits until every node runs and reports, and is who it was: with its store, and in the cluster.
+    async fn until_themselves(&mut self) -> Result<(), Failure> {
+        self.cluster.launch_all()?;
+        for node in self.cluster.indexes() {
+            let what = format!("node {node} reports again");
+            let report = wait::until(REPORT_DEADLINE, &what, async || match self.cluster.check_alive() {
+                Ok(()) => self.cluster.report(node).await.map(Ok),
+                Err(ended) => Ok(Err(ended)),
+            });
+            let report = report.await??;
+            let is_itself = report.store == self.cluster.address(node).store && report.state != NodeState::Empty;
+            Failure::unless(is_itself, || format!("node {node} came back without what was on its disk: it reports {report:?}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Stage for ProcessStage {
+    type Fault = Fault;
+
+    const LOADS: u64 = 4;
+    const SIZE: Size = Size { registers: 8, counters: 0, writers: 2, beat: Duration::from_millis(4), page: 0, is_doubling: false };
+
+    fn endpoints(&self) -> Endpoints {
         self.cluster.endpoints_of(&self.cluster.indexes().collect::<Vec<_>>())
     }
 
-    /// Begins a trouble. False where this machine has no means for it: that is said once for each kind, and counted.
-    pub async fn begin(&mut self, fault: &Fault) -> Result<bool, Failure> {
+    async fn begin(&mut self, fault: &Fault) -> Result<bool, Failure> {
         let kind = fault.kind();
         let begun = match self.lacking.get(&kind) {
             Some(why) => Err(Failure::Lacking(why.clone())),
@@ -152,26 +216,7 @@ impl Stage {
         Ok(true)
     }
 
-    async fn inflict(&mut self, fault: &Fault) -> Result<(), Failure> {
-        match fault {
-            Fault::Kill { nodes } => self.kill(nodes).await,
-            Fault::Stop { node } => self.cluster.stop(*node),
-            Fault::Cut { ways } => ways.iter().try_for_each(|way| {
-                let cut = self.cut(*way);
-                self.cuts.as_mut().map_or(Ok(()), |cuts| cuts.cut(cut))
-            }),
-            Fault::Full { node } => self.disks[*node].fill_up(RESERVE_BYTES / 2),
-            Fault::Frozen { node } => self.disks[*node].freeze(FROZEN_MAX),
-            Fault::Slow { node } => self.disks[*node].slow_down(FROZEN_MAX),
-            Fault::Store { mode } => {
-                self.ground.proxy.set_mode(*mode);
-                Ok(())
-            }
-        }
-    }
-
-    /// Ends a trouble that has begun.
-    pub fn end(&mut self, fault: &Fault) -> Result<(), Failure> {
+    async fn end(&mut self, fault: &Fault) -> Result<(), Failure> {
         match fault {
             Fault::Kill { nodes } => {
                 for node in nodes.iter().filter(|node| !self.cluster.is_started(**node)).copied().collect::<Vec<_>>() {
@@ -192,50 +237,57 @@ impl Stage {
         self.cluster.check_alive()
     }
 
-    /// Ends processes and cuts the power of their disks. Without disks of our own the kernel keeps what was not synced, and the kill counts as a plain one.
-    async fn kill(&mut self, nodes: &[usize]) -> Result<(), Failure> {
-        self.cluster.kill_all(nodes);
-        for node in nodes {
-            self.tally.kills.add(1);
-            let Some(disk) = self.disks.get_mut(*node) else { continue };
-            // What a disk lacks now is no lack of this machine.
-            if disk.cut_power().await.map_err(Failure::of("cut the power of a disk"))? {
-                self.tally.unsynced.add(1);
-            }
+    fn is_heard_amid(fault: &Fault) -> bool {
+        fault.kind() == Kind::Store
+    }
+
+    async fn hear_promises(&mut self, deadline: Duration) {
+        if let Ok(promised) = tokio::time::timeout(deadline, self.cluster.recovery()).await {
+            self.promised.or_later(promised);
         }
-        Ok(())
     }
 
-    /// The rule that keeps what one node sends from another.
-    fn cut(&self, (from, to): (usize, usize)) -> Cut {
-        Cut { group: FIRST_GROUP + from as u32, port: self.cluster.ports(to).peer }
+    async fn until_whole(&mut self) -> Result<(), Failure> {
+        self.until_themselves().await?;
+        self.cluster.until_whole().await.map(drop)
     }
 
-    /// Waits until every node runs and reports, and is who it was: with its store, and in the cluster.
-    pub async fn until_themselves(&mut self) -> Result<(), Failure> {
-        self.cluster.launch_all()?;
-        for node in self.cluster.indexes() {
-            let what = format!("node {node} reports again");
-            let report = wait::until(REPORT_DEADLINE, &what, async || match self.cluster.check_alive() {
-                Ok(()) => self.cluster.report(node).await.map(Ok),
-                Err(ended) => Ok(Err(ended)),
-            });
-            let report = report.await??;
-            let is_itself = report.store == self.cluster.address(node).store && report.state != NodeState::Empty;
-            Failure::unless(is_itself, || format!("node {node} came back without what was on its disk: it reports {report:?}"))?;
-        }
-        Ok(())
+    async fn judge(&mut self) -> Result<(), Failure> {
+        self.cluster.check_alive()?;
+        self.cluster.until_converged().await.map(drop)
     }
 
-    /// Every process is killed and every disk is emptied, at once; what starts on them is empty.
-    pub async fn lose_everything(&mut self) -> Result<(), Failure> {
+    /// Nobody could kill a process that waits for its disk.
+    fn ends_before_loss(fault: &Fault) -> bool {
+        matches!(fault.kind(), Kind::Disk | Kind::SlowDisk)
+    }
+
+    async fn lose_everything(&mut self) -> Result<(), Failure> {
         self.tally.losses.add(1);
         self.cluster.lose_everything().await
     }
 
-    /// After a failure: what is kept, and what the nodes said last.
-    pub fn autopsy(self) -> String {
-        let Stage { mut disks, cluster, mut ground, .. } = self;
+    async fn restore(&mut self) -> Result<Promises, Failure> {
+        self.cluster.restore(Target::Latest).await?;
+        let promised = std::mem::take(&mut self.promised);
+        Ok(Box::new(move |key| promised.latest_of(key)))
+    }
+
+    async fn until_settled(&mut self) -> Result<(), Failure> {
+        self.cluster.until_converged().await?;
+        self.cluster.spread_leaders().await.map(drop)
+    }
+
+    async fn judge_bucket(&mut self) -> Result<(), Failure> {
+        self.cluster.checkpoint_all().await?;
+        self.cluster.until_archived().await?;
+        let bucket = self.cluster.verify_bucket().await?;
+        say(format!("siege: bucket: objects={} unreferenced={}", bucket.objects, bucket.unreferenced.len()));
+        Failure::unless(bucket.is_sound(), || format!("the bucket should be sound, and is {bucket:#?}"))
+    }
+
+    async fn autopsy(self) -> String {
+        let ProcessStage { mut disks, cluster, mut ground, .. } = self;
         disks.iter_mut().for_each(SmallDisk::thaw);
         let text = cluster.autopsy();
         format!("{text}\neach node's disk is kept as data.image below that\n{}", ground.store.keep())

@@ -3,7 +3,10 @@
 use crate::failure::Failure;
 use std::{
     fmt,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// A figure that only grows.
@@ -32,9 +35,9 @@ impl fmt::Display for Figure {
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Rounds that have ended.
-    pub rounds: Figure,
+    pub rounds: Arc<Figure>,
     /// Commands whose answers were judged, and acknowledged writes that were read back.
-    pub operations: Figure,
+    pub operations: Arc<Figure>,
     /// Processes killed.
     pub kills: Figure,
     /// Those among them whose disk lost, at that moment, what was not synced.
@@ -83,20 +86,26 @@ impl End {
             End::Failed(Failure::Harness { .. }) => "harness",
         }
     }
+
+    /// The last line of a siege of any kind, for machines: what all have, and between it the figures of this kind.
+    pub fn line(&self, kind: &str, seed: u64, seconds: u64, operations: &Figure, figures: &str) -> String {
+        let (verdict, reason) = if self.is_well() { ("ok", String::new()) } else { ("failed", format!(" reason={}", self.reason())) };
+        let violations = u8::from(self.reason() == "violation");
+        // A short siege has parts of a minute.
+        let minutes = (seconds as f64 / 6.0).round() / 10.0;
+        format!("{kind}: {verdict} seed={seed} minutes={minutes} operations={operations} violations={violations} {figures}{reason}")
+    }
 }
 
 impl Tally {
     /// The last line, for machines.
     pub fn line(&self, end: &End, seed: u64, seconds: u64) -> String {
         let Tally { rounds: _, operations, kills, unsynced, stops, partitions, disks, slow_disks, losses, store_faults, skipped } = self;
-        let (verdict, reason) = if end.is_well() { ("ok", String::new()) } else { ("failed", format!(" reason={}", end.reason())) };
-        let violations = u8::from(end.reason() == "violation");
-        // A short siege has parts of a minute.
-        let minutes = (seconds as f64 / 6.0).round() / 10.0;
-        format!(
-            "siege: {verdict} seed={seed} minutes={minutes} operations={operations} violations={violations} kills={kills} unsynced={unsynced} stops={stops} \
-             partitions={partitions} disks={disks} slow_disks={slow_disks} losses={losses} store_faults={store_faults} skipped={skipped}{reason}"
-        )
+        let figures = format!(
+            "kills={kills} unsynced={unsynced} stops={stops} partitions={partitions} disks={disks} slow_disks={slow_disks} losses={losses} \
+             store_faults={store_faults} skipped={skipped}"
+        );
+        end.line("siege", seed, seconds, operations, &figures)
     }
 
     /// A sign of life, in words.
