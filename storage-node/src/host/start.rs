@@ -113,7 +113,7 @@ impl<T> Host<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::{
         clock::Moment,
@@ -128,12 +128,9 @@ mod tests {
         tablet::MemoryTabletStore,
     };
 
-    #[test]
-    fn a_replica_whose_vote_cannot_be_read_is_stopped() {
+    /// A host that starts on a disk with one shard, of which the log holds these records.
+    pub(in crate::host) fn host_over(states: Vec<(LogState, Bytes)>) -> (Host<()>, ShardId) {
         let (log, shard) = (MemoryLogStore::default(), ShardId(1));
-        let (truncated_index, truncated_term, archived_index, archived_hlc) = Default::default();
-        let here = ReplicaRecord::Here { peer: PeerId(1), generation: 0, truncated_index, truncated_term, archived_index, archived_hlc };
-        let states = vec![(LogState::Replica, here.encode()), (LogState::HardState, Bytes::from_static(b"no three numbers"))];
         let batch = ReplicaBatch { shard, states, ..ReplicaBatch::default() };
         log.write(LogBatch { replicas: vec![batch], sync: true }).expect("memory takes it");
         let settings = HostSettings {
@@ -148,7 +145,15 @@ mod tests {
         };
         let tablets = Arc::new(MemoryTabletStore::default());
         let stores = Stores { log: Arc::new(log), tablets, identity: Identity::new(StoreId(1)) };
-        let host: Host<()> = Host::new(settings, stores, Moment::default()).expect("the other replicas go on");
+        (Host::new(settings, stores, Moment::default()).expect("it starts"), shard)
+    }
+
+    #[test]
+    fn a_replica_whose_vote_cannot_be_read_is_stopped() {
+        let (truncated_index, truncated_term, archived_index, archived_hlc) = Default::default();
+        let here = ReplicaRecord::Here { peer: PeerId(1), generation: 0, truncated_index, truncated_term, archived_index, archived_hlc };
+        let vote = (LogState::HardState, Bytes::from_static(b"no three numbers"));
+        let (host, shard) = host_over(vec![(LogState::Replica, here.encode()), vote]);
         let stopped = host.replicas[&shard].stopped.as_deref().expect("it must not take part");
         assert!(stopped.contains("hard state"), "{stopped}");
     }

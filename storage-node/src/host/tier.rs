@@ -305,6 +305,9 @@ impl<T> Host<T> {
     pub(super) fn on_archived(&mut self, shard: ShardId, position: Position) {
         let Some(replica) = self.replicas.get_mut(&shard) else { return };
         if position.index > replica.archived.index {
+            // A log that a snapshot began: while its record says less than where it begins, a leader that starts from there finds a gap that is none. The
+            // next batch writes it anew.
+            replica.is_recorded &= replica.archived.index >= replica.group.truncated().0;
             replica.archived = position;
         }
         if let Some(tier) = &mut self.tier {
@@ -510,4 +513,30 @@ pub(super) fn archived_entry(committed: &Committed, hlc: Hlc) -> Entry {
         Payload::Empty | Payload::Change { .. } => bytes::Bytes::new(),
     };
     Entry { index: committed.index, term: committed.term, hlc, payload }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{descriptor::ReplicaRecord, host::start::tests::host_over};
+    use strata_base::PeerId;
+    use strata_engine::log::LogState;
+
+    #[test]
+    fn a_log_that_a_snapshot_began_writes_down_how_far_it_is_archived() {
+        let here = ReplicaRecord::Here {
+            peer: PeerId(1),
+            generation: 0,
+            truncated_index: 100,
+            truncated_term: 1,
+            archived_index: 0,
+            archived_hlc: Hlc::ZERO,
+        };
+        let (mut host, shard) = host_over(vec![(LogState::Replica, here.encode())]);
+        for (archived, is_written_anew) in [(50, true), (150, true), (200, false)] {
+            host.replicas.get_mut(&shard).expect("it is here").is_recorded = true;
+            host.on_archived(shard, Position { index: archived, hlc: Hlc::from_millis(1) });
+            assert_eq!(host.replicas[&shard].is_recorded, !is_written_anew, "archived up to {archived}, and it begins behind 100");
+        }
+    }
 }
