@@ -5,10 +5,10 @@ CARGO_TARGET_DIR ?= $(STRATA_CACHE)/target
 export STRATA_CACHE CARGO_TARGET_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build fmt lint test demo demo-down bench sim planted siege fuzz
+.PHONY: help deps build fmt lint test demo demo-down bench sim planted siege siege-kubernetes fuzz
 
 help: ## Show this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 deps: ## Get missing system packages (by apt, as root); say what could not be had
 	@e2e/suite --deps
@@ -40,6 +40,11 @@ siege: ## Real processes under all faults: `make siege MINUTES=30`, `SEED=…` f
 	@e2e/suite --deps
 	cargo build --locked --workspace --bins
 	@ulimit -n "$$(ulimit -Hn)"; exec "$(CARGO_TARGET_DIR)/debug/strata-siege" --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) $(SIEGE)
+
+siege-kubernetes: ## A cluster on a real Kubernetes under all faults: `make siege-kubernetes MINUTES=20`, `SEED=…` for the same schedule again
+	@e2e/suite --deps
+	cargo build --locked --workspace --bins
+	@ulimit -n "$$(ulimit -Hn)"; exec "$(CARGO_TARGET_DIR)/debug/strata-siege" --kubernetes --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED)) $(SIEGE)
 
 fuzz: ## libFuzzer over every decoder in turn, or over one: `make fuzz TARGET=records SECONDS=600`
 	@e2e/suite --deps

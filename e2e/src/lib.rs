@@ -9,7 +9,7 @@
 //!      └─────► checker            history-check: linearizability, by a program that shares no code with Strata
 //! ```
 //!
-//! [`siege`] plays all faults at once on such processes, for half an hour.
+//! [`siege`] plays all faults at once on such processes, for half an hour, or on a real Kubernetes.
 //!
 //! The rules it keeps:
 //! - It judges from outside: what clients were answered, and what nodes report. It links nothing of evaluation or of Raft, but for

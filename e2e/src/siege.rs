@@ -17,8 +17,11 @@
 //! - a node whose power was cut comes back as who it was; no process ends by itself;
 //! - when troubles end, every shard serves, every member catches up, and all replicas hold the same;
 //! - in the end the bucket is sound.
+//!
+//! [`kubernetes`] lays the same siege to a cluster on a real Kubernetes.
 
 mod judges;
+pub mod kubernetes;
 pub mod namespace;
 mod play;
 pub mod rounds;

@@ -20,3 +20,4 @@ pub mod command;
 pub mod install;
 pub mod kube;
 pub mod lab;
+pub mod manifest;

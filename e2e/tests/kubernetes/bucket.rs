@@ -1,6 +1,6 @@
 //! The bucket: what it brings back, whom it lets in, and whose it is.
 
-use crate::world::{World, archived};
+use crate::world::World;
 use k8s_openapi::jiff::Timestamp;
 use redis::{Cmd, Value};
 use std::{sync::Arc, time::Duration};
@@ -9,7 +9,11 @@ use strata_e2e::{
     demo::{comparison, load::Model, loss, writer},
     failure::Failure,
     harness::{
-        kubernetes::{cluster::Cluster, lab::SECRET_KEY},
+        kubernetes::{
+            cluster::Cluster,
+            lab::SECRET_KEY,
+            manifest::{archived, manifest},
+        },
         wait,
     },
     say::say,
@@ -53,7 +57,7 @@ pub async fn everything_is_lost_but_the_bucket(world: &mut World) -> Result<(), 
     world.remove(&cluster).await?;
     let (acks, _) = writer.finish().await?;
 
-    world.kube.apply(&crate::world::manifest("mortal", &archived(""))).await?;
+    world.kube.apply(&manifest("mortal", &archived(""))).await?;
     cluster.until(RESTORE_DEADLINE, "is restored", strata_e2e::harness::kubernetes::cluster::is_ready).await?;
     let (_, words) = comparison::run(&cluster, &Model::new(), &acks, &known).await?;
     say(words);
@@ -131,7 +135,7 @@ pub async fn a_path_with_a_living_owner_is_refused(world: &mut World) -> Result<
     let id = owner.status().await?.cluster_id.unwrap_or_default();
     let claimant = Cluster::new(&world.kube, "claimant");
     let more = archived("").replace("      name: s3\n", "      name: s3\n    path: default/owner\n");
-    world.kube.apply(&crate::world::manifest("claimant", &more)).await?;
+    world.kube.apply(&manifest("claimant", &more)).await?;
     let is_refused = |status: &KVClusterStatus| {
         let problem = status.problems.iter().find(|problem| problem.class == ErrorClass::ForeignOwner);
         match problem {

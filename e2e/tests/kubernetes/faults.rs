@@ -5,7 +5,10 @@ use std::time::Duration;
 use strata_crds::MemberState;
 use strata_e2e::{
     failure::Failure,
-    harness::{kubernetes::cluster::Cluster, wait},
+    harness::{
+        kubernetes::{cluster::Cluster, install},
+        wait,
+    },
 };
 
 /// How long the operator may take to notice, and to forget.
@@ -56,7 +59,7 @@ pub async fn a_machine_is_frozen_and_thawed(world: &mut World) -> Result<(), Fai
 
 /// A pod of the cluster, and its machine, where no operator runs: somebody must notice.
 async fn away_from_the_operator(world: &World, cluster: &Cluster) -> Result<(String, String), Failure> {
-    let operators = world.operators().await?;
+    let operators = install::operators(&world.kube).await?;
     for pod in cluster.pod_names().await? {
         let machine = cluster.machine_of(&pod).await?;
         let is_taken = operators.iter().any(|operator| operator.spec.as_ref().and_then(|spec| spec.node_name.as_ref()) == Some(&machine));

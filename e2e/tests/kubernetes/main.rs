@@ -130,7 +130,7 @@ async fn play_all(stories: &[&str], lab: Lab) -> ExitCode {
         say(format!("test {story} ... {verdict}, {:.1} s", start.elapsed().as_secs_f64()));
         if let Err(failure) = played {
             failed += 1;
-            say(format!("{story}: {failure}\n{}", world.autopsy().await));
+            say(format!("{story}: {failure}\n{}", world.kube.autopsy().await));
             world.start_over().await;
         }
     }

@@ -1,12 +1,15 @@
 //! The operator ends at the worst of moments, and somebody goes on from there.
 
-use crate::world::{World, manifest};
+use crate::world::World;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use std::time::Duration;
 use strata_crds::KVClusterStatus;
 use strata_e2e::{
     failure::Failure,
-    harness::{kubernetes::cluster::Cluster, wait},
+    harness::{
+        kubernetes::{cluster::Cluster, install, manifest::manifest},
+        wait,
+    },
 };
 
 /// How long a creation may take to get to a moment.
@@ -55,6 +58,6 @@ async fn has_come(world: &World, cluster: &Cluster, moment: &str) -> Result<(), 
 }
 
 async fn kill_operator(world: &World) -> Result<(), Failure> {
-    let names: Vec<String> = world.operators().await?.into_iter().filter_map(|pod| pod.metadata.name).collect();
+    let names: Vec<String> = install::operators(&world.kube).await?.into_iter().filter_map(|pod| pod.metadata.name).collect();
     world.lab.kill(&names.iter().map(String::as_str).collect::<Vec<_>>()).await
 }

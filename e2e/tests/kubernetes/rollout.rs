@@ -1,6 +1,6 @@
 //! A change that restarts every pod, one at a time.
 
-use crate::world::{World, manifest};
+use crate::world::World;
 use redis::cluster::ClusterClient;
 use std::{
     sync::{
@@ -11,7 +11,10 @@ use std::{
 };
 use strata_e2e::{
     failure::Failure,
-    harness::{kubernetes::cluster::Cluster, wait},
+    harness::{
+        kubernetes::{cluster::Cluster, manifest::manifest},
+        wait,
+    },
     say::say,
 };
 use tokio::task::JoinSet;

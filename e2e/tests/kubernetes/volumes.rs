@@ -1,9 +1,9 @@
 //! Volumes that are lost, and volumes that survive.
 
-use crate::world::{World, manifest};
+use crate::world::World;
 use std::time::Duration;
 use strata_crds::MemberState;
-use strata_e2e::failure::Failure;
+use strata_e2e::{failure::Failure, harness::kubernetes::manifest::manifest};
 
 /// How long a replacement may take.
 const REPLACE_DEADLINE: Duration = Duration::from_secs(120);

@@ -1,6 +1,5 @@
 //! What the stories share: the lab, the API server, and a cluster that serves.
 
-use k8s_openapi::api::core::v1::Pod;
 use std::{path::PathBuf, sync::Arc, time::Instant};
 use strata_e2e::{
     failure::Failure,
@@ -8,7 +7,8 @@ use strata_e2e::{
         cluster::Cluster,
         install,
         kube::Kube,
-        lab::{ACCESS_KEY, Lab, SECRET_KEY},
+        lab::Lab,
+        manifest::{manifest, object_store},
     },
     say::say,
     workload::{
@@ -102,24 +102,6 @@ impl World {
         self.lab.recycle().await
     }
 
-    /// The operator's pods.
-    pub async fn operators(&self) -> Result<Vec<Pod>, Failure> {
-        self.kube.list("app.kubernetes.io/name=strata-operator").await
-    }
-
-    /// After a failure: what Kubernetes and the operator say.
-    pub async fn autopsy(&self) -> String {
-        let mut text = String::new();
-        for arguments in [
-            &["get", "kvc,pods,pvc", "--output", "wide"][..],
-            &["get", "kvc", "--output", "jsonpath={range .items[*]}{.metadata.name}: {.status}{'\\n'}{end}"],
-            &["logs", "deployment/strata", "--tail", "8"],
-        ] {
-            text += &self.kube.kubectl(arguments).await.unwrap_or_else(|failure| failure.to_string());
-        }
-        text
-    }
-
     /// After a failure: nothing of any cluster stays. What goes wrong here shows in the next story.
     pub async fn start_over(&self) {
         for machine in ["node-1", "node-2", "node-3"] {
@@ -137,26 +119,4 @@ impl Drop for World {
         // Histories are of use to whoever asks for them by a failure's text, which repeats what matters.
         drop(std::fs::remove_dir_all(&self.folder));
     }
-}
-
-/// A cluster of three nodes in three zones; `more` is added to its spec.
-pub fn manifest(name: &str, more: &str) -> String {
-    format!(
-        "apiVersion: strata.dev/v1alpha1\nkind: KVCluster\nmetadata:\n  name: {name}\nspec:\n  version: {version:?}\n  nodes: 3\n  \
-         zones: [a, b, c]\n  replicationFactor: 3\n  shards: 16\n  storage:\n    size: 1Gi\n{more}",
-        version = install::VERSION
-    )
-}
-
-/// What a spec says more when the cluster has an archive; `more` comes after it.
-pub fn archived(more: &str) -> String {
-    format!("  archive:\n    objectStoreRef:\n      name: s3\n{more}")
-}
-
-fn object_store(endpoint: &str) -> String {
-    format!(
-        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s3-credentials\nstringData:\n  accessKeyID: {ACCESS_KEY}\n  \
-         secretAccessKey: {SECRET_KEY}\n---\napiVersion: strata.dev/v1alpha1\nkind: KVObjectStore\nmetadata:\n  name: s3\nspec:\n  \
-         endpoint: {endpoint}\n  bucket: strata\n  credentialsSecretRef:\n    name: s3-credentials\n"
-    )
 }

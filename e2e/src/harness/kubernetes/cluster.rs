@@ -40,16 +40,7 @@ impl Cluster {
 
     /// Waits until it is Ready, every node is up and leads its share, and nothing is out of date.
     pub async fn until_whole(&self) -> Result<KVClusterStatus, Failure> {
-        self.until(REST_DEADLINE, "is whole", |status| {
-            is_ready(status)?;
-            let shards = status.shards.clone().unwrap_or_default();
-            let up = status.members.iter().filter(|member| member.state == MemberState::Up).count();
-            let is_whole = up == status.members.len() && shards.under_replicated == 0 && shards.led == shards.total;
-            let is_still = shards.leader_skew <= 2 && status.update.is_none() && status.waiting.is_empty();
-            let seen = || format!("{up} of {} nodes are up, {shards:?}, waits for {:?}", status.members.len(), status.waiting);
-            if is_whole && is_still { Ok(()) } else { Err(seen()) }
-        })
-        .await
+        self.until(REST_DEADLINE, "is whole", is_whole).await
     }
 
     /// Waits until its status, computed from the newest spec, meets a condition.
@@ -139,6 +130,17 @@ impl Cluster {
     fn labels(&self) -> String {
         format!("strata.dev/cluster={}", self.name)
     }
+}
+
+/// Whether a status says that it is Ready, every node is up and leads its share, and nothing is out of date; if not, what it says.
+pub fn is_whole(status: &KVClusterStatus) -> Result<(), String> {
+    is_ready(status)?;
+    let shards = status.shards.clone().unwrap_or_default();
+    let up = status.members.iter().filter(|member| member.state == MemberState::Up).count();
+    let is_whole = up == status.members.len() && shards.under_replicated == 0 && shards.led == shards.total;
+    let is_still = shards.leader_skew <= 2 && status.update.is_none() && status.waiting.is_empty();
+    let seen = || format!("{up} of {} nodes are up, {shards:?}, waits for {:?}", status.members.len(), status.waiting);
+    if is_whole && is_still { Ok(()) } else { Err(seen()) }
 }
 
 /// Whether a status says Ready; if not, what it says.

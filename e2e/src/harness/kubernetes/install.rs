@@ -2,9 +2,11 @@
 
 use super::{
     command::Call,
+    kube::Kube,
     lab::{self, Lab},
 };
 use crate::{failure::Failure, harness::node_process::target_directory, place::repository};
+use k8s_openapi::api::core::v1::Pod;
 use std::{path::PathBuf, time::Duration};
 
 /// The image's name within a lab: never looked for in a registry.
@@ -48,6 +50,11 @@ pub async fn load_image(lab: &Lab) -> Result<(), Failure> {
 pub async fn install() -> Result<(), Failure> {
     helm("strata-crds", "charts/strata-crds", &[]).await?;
     helm("strata", "charts/strata", &["--set", &format!("image.repository={REPOSITORY}"), "--wait"]).await
+}
+
+/// The operator's pods.
+pub async fn operators(kube: &Kube) -> Result<Vec<Pod>, Failure> {
+    kube.list("app.kubernetes.io/name=strata-operator").await
 }
 
 async fn helm(release: &str, chart: &str, more: &[&str]) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! What the API server is told by kubectl, as people do it, and what it says, typed.
 
-use super::command::Call;
+use super::command::{Call, Said};
 use crate::{failure::Failure, harness::wait};
 use kube::{Api, Client, Resource, api::ListParams, core::NamespaceResourceScope};
 use serde::de::DeserializeOwned;
@@ -70,6 +70,26 @@ impl Kube {
     /// The same, with a manifest as its input.
     pub async fn kubectl_with(&self, arguments: &[&str], manifest: &str) -> Result<String, Failure> {
         kubectl(arguments).input(manifest).run().await
+    }
+
+    /// A command within a pod, however it ends.
+    pub async fn exec(&self, pod: &str, command: &[&str]) -> Result<Said, Failure> {
+        let mut all = vec!["exec", pod, "--"];
+        all.extend(command);
+        kubectl(&all).say().await
+    }
+
+    /// After a failure: what Kubernetes and the operator say.
+    pub async fn autopsy(&self) -> String {
+        let mut text = String::new();
+        for arguments in [
+            &["get", "kvc,pods,pvc", "--output", "wide"][..],
+            &["get", "kvc", "--output", "jsonpath={range .items[*]}{.metadata.name}: {.status}{'\\n'}{end}"],
+            &["logs", "deployment/strata", "--tail", "8"],
+        ] {
+            text += &self.kubectl(arguments).await.unwrap_or_else(|failure| failure.to_string());
+        }
+        text
     }
 
     /// An object as it is now; `None` if there is none.

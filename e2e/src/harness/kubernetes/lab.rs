@@ -72,10 +72,15 @@ impl Lab {
 
     /// Runs this very program again within the lab's network, and waits for its end.
     pub fn enter(&self, arguments: &[String]) -> Result<ExitStatus, Failure> {
+        self.entrance(arguments)?.status().map_err(Failure::of("enter the lab"))
+    }
+
+    /// What runs this very program again within the lab's network, in one process from its start to its end.
+    pub fn entrance(&self, arguments: &[String]) -> Result<Command, Failure> {
         let program = std::env::current_exe().map_err(Failure::of("find this program"))?;
         let mut command = Command::new(program_of_lab());
         command.args(["in", &self.name]).arg(program).args(arguments).stdin(Stdio::null());
-        command.status().map_err(Failure::of("enter the lab"))
+        Ok(command)
     }
 
     /// Ends the lab and leaves nothing of it.
@@ -105,6 +110,16 @@ impl Lab {
         self.verb("kill", targets).await.map(drop)
     }
 
+    /// SIGKILL for a component such as `kube-apiserver` or `node-1.kubelet`, which nobody starts again until it is released.
+    pub async fn hold(&self, component: &str) -> Result<(), Failure> {
+        self.verb("hold", &[component]).await.map(drop)
+    }
+
+    /// A component that was held is started again; it may take a while to serve.
+    pub async fn release(&self, component: &str) -> Result<(), Failure> {
+        self.verb("release", &[component]).await.map(drop)
+    }
+
     /// Every process of a machine stands still.
     pub async fn freeze(&self, node: &str) -> Result<(), Failure> {
         self.verb("freeze", &[node]).await.map(drop)
@@ -123,6 +138,16 @@ impl Lab {
     /// And gets through again.
     pub async fn heal(&self, node: &str) -> Result<(), Failure> {
         self.verb("heal", &[node]).await.map(drop)
+    }
+
+    /// No packet between two machines gets through.
+    pub async fn cut_between(&self, one: &str, other: &str) -> Result<(), Failure> {
+        self.verb("cut", &[one, other]).await.map(drop)
+    }
+
+    /// And gets through again.
+    pub async fn heal_between(&self, one: &str, other: &str) -> Result<(), Failure> {
+        self.verb("heal", &[one, other]).await.map(drop)
     }
 
     /// Exchanges the disk behind a volume such as `node-1-disk-0` for an empty one, under whoever uses it.
