@@ -178,6 +178,20 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_runs_fast_stays_within_the_offset_where_nobody_is_heard_any_more() {
+        // Its monotonic clock runs a tenth too fast, its wall clock is right.
+        let at = |millis: u64| Moment { monotonic_ms: START.monotonic_ms + millis * 11 / 10, wall_ms: START.wall_ms + millis };
+        let mut clock = ClusterClock::new(at(0));
+        for millis in (0..60_000).step_by(50) {
+            if millis < 20_000 {
+                [1, 2].into_iter().for_each(|store| clock.hear(at(millis), StoreId(store), at(millis).wall_ms));
+            }
+            let ahead = clock.now_ms(at(millis)) - at(millis).wall_ms;
+            assert!(ahead <= limits::CLOCK_SKEW_MILLIS_MAX as u64, "{ahead} ms ahead after {millis} ms");
+        }
+    }
+
+    #[test]
     fn time_never_goes_back() {
         let mut clock = ClusterClock::new(START);
         let first = clock.now_ms(later(100, 0));

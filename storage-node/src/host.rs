@@ -326,6 +326,15 @@ impl<T> Host<T> {
         self.log_writes + 1
     }
 
+    /// Does something once all writes that were handed out are durable.
+    fn once_durable(&mut self, effect: Effect<T>) {
+        if self.log_writes_done == self.log_writes {
+            self.effects.push(effect);
+        } else {
+            self.after_write.push((self.log_writes, effect));
+        }
+    }
+
     fn on_log_written(&mut self, number: u64, micros: u64) {
         self.log_writes_done = self.log_writes_done.max(number);
         self.disk.fsyncs += 1;

@@ -68,10 +68,7 @@ impl<T> Host<T> {
             OrderKind::Directory { nodes } => self.set_directory(nodes),
             OrderKind::CreateShard { shard, table, slots, members, origin } => {
                 match self.create_shard(shard, table, slots, &members, origin) {
-                    Answer::Accepted => {
-                        let write = self.log_writes;
-                        return self.after_write.push((write, Effect::Answer { ticket, answer: Answer::Done }));
-                    }
+                    Answer::Accepted => return self.once_durable(Effect::Answer { ticket, answer: Answer::Done }),
                     answer => answer,
                 }
             }
@@ -134,7 +131,7 @@ impl<T> Host<T> {
         Answer::Done
     }
 
-    /// Creates a replica. `Accepted` here means: done once the append that was just handed out is durable.
+    /// Creates a replica. `Accepted` here means: done once what was handed out so far is durable, and it may be that it was created by an earlier order.
     fn create_shard(
         &mut self,
         shard: ShardId,
@@ -153,7 +150,7 @@ impl<T> Host<T> {
         let descriptor = Descriptor::create(shard, table, slots, members);
         if let Some(existing) = self.replicas.get(&shard).filter(|_| !planted(Mistake::CreatedTwice)) {
             return match &existing.descriptor {
-                Some(known) if known.slots == slots && known.table == table && existing.group.peer() == member.peer => Answer::Done,
+                Some(known) if known.slots == slots && known.table == table && existing.group.peer() == member.peer => Answer::Accepted,
                 Some(_) => refused(RefusalClass::Conflict, format!("shard {shard} exists here with another membership or range")),
                 None => refused(RefusalClass::NotReady, format!("shard {shard} waits for a snapshot of its leader")),
             };
