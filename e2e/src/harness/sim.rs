@@ -42,6 +42,7 @@ mod operator_faults;
 mod options;
 mod planted;
 mod queue;
+mod rival;
 mod run;
 mod schedule;
 mod shrink;
@@ -65,8 +66,9 @@ pub use operator_faults::{OperatorFault, OperatorTrouble};
 pub use options::{Options, StoreTrouble};
 pub use planted::Planted;
 use queue::{Action, MILLI, Queue, SECOND, Trace};
+use rival::Rival;
 pub use run::{Run, VERSION};
-pub use schedule::{Fault, Loss, TimedFault, Victim};
+pub use schedule::{Fault, Loss, TimedFault, Victim, Work};
 pub use shrink::{Shrunk, shrink};
 use std::{
     any::Any,
@@ -124,6 +126,9 @@ struct Simulation {
     /// Who founds and mends the cluster, where no hand does.
     operators: Option<Operators>,
     bucket: Option<Bucket>,
+    /// Another KVCluster that claims the path.
+    rival: Option<Rival>,
+    rivals: u64,
     witness: Witness,
     evidence: Evidence,
     /// How often everything was mended.
@@ -162,6 +167,8 @@ impl Simulation {
             hand: Hand::default(),
             operators: None,
             bucket: None,
+            rival: None,
+            rivals: 0,
             witness: Witness::default(),
             evidence: Evidence::default(),
             era: 0,
@@ -250,19 +257,39 @@ impl Simulation {
         self.until(faults_end + SECOND / 2, |_| false)?;
         let faults_end = self.founded_since(faults_end)?;
 
-        for calls in [Simulation::probes, |simulation: &Simulation| simulation.crowd.last_looks()] {
-            let calls = calls(self);
-            self.crowd.close_with(calls);
-            let served = self.until(faults_end + SERVING_BOUND, |simulation| simulation.crowd.is_idle())?;
-            must_live(served, || {
-                format!("everything is mended, and these were never served: {}; {}", self.crowd.unserved(), self.leading())
-            })?;
-        }
-        self.crowd.judge_last_looks().map_err(|sentence| Check::Account.says(sentence))?;
+        self.look_last(faults_end)?;
         self.converge(faults_end)?;
         self.lose_and_restore()?;
         self.look();
         self.broken.take().map_or(Ok(()), Err)
+    }
+
+    /// Once everything is mended every shard serves, and what was promised to clients is there.
+    fn look_last(&mut self, since: u64) -> Result<(), Violation> {
+        for calls in [Simulation::probes, |simulation: &Simulation| simulation.crowd.last_looks()] {
+            let calls = calls(self);
+            self.crowd.close_with(calls);
+            let served = self.until(since + SERVING_BOUND, |simulation| simulation.crowd.is_idle())?;
+            must_live(served, || {
+                format!("everything is mended, and these were never served: {}; {}", self.crowd.unserved(), self.leading())
+            })?;
+        }
+        self.crowd.judge_last_looks().map_err(|sentence| Check::Account.says(sentence))
+    }
+
+    /// Clients go on with what was restored, amid other faults.
+    fn work_again(&mut self, work: Work) -> Result<(), Violation> {
+        self.tell("clients go on with what was restored");
+        if let (Some(bucket), Some(trouble)) = (&mut self.bucket, self.options.store) {
+            bucket.store.set_faults(trouble.per_mille());
+        }
+        self.crowd.reopen();
+        self.plan_faults(work.faults);
+        let end = self.queue.now() + work.micros;
+        self.until(end, |_| false)?;
+        self.heal();
+        self.until(end + SECOND / 2, |_| false)?;
+        self.look_last(end)
     }
 
     /// From here on, this thread's hosts break the rule that the options name, or none.
@@ -310,7 +337,7 @@ impl Simulation {
             let founded = self.until(begun + RESTORED_BOUND, |simulation| simulation.is_ordered() || simulation.is_held())?;
             if self.is_held() {
                 self.tell("which incarnation goes on is for people to say");
-                return Ok(());
+                return self.bucket.as_ref().map_or(Ok(()), Bucket::may_be_ambiguous);
             }
             must_live(founded, || format!("the restore does not end: {}; {}", self.ordering(), self.restoring()))?;
             self.tell("everything that was ordered for the restore is done");
@@ -321,6 +348,9 @@ impl Simulation {
             self.crowd.close_with(self.probes());
             let served = self.until(self.queue.now() + RESTORED_BOUND, |simulation| simulation.crowd.is_idle())?;
             must_live(served, || format!("it was restored, and these were never served: {}; {}", self.crowd.unserved(), self.restoring()))?;
+            if let Some(work) = loss.work {
+                self.work_again(work)?;
+            }
             self.converge(self.queue.now())?;
         }
         Ok(())
@@ -391,6 +421,7 @@ impl Simulation {
             Action::Restart { node, life } if self.nodes[node].life == life && self.nodes[node].host.is_none() => self.start(node),
             Action::Ask { node, life, call } => self.store_answers(node, life, &call),
             Action::Operator { process, pass, step } => self.operator_steps(process, pass, step),
+            Action::Rival { number, step } => self.rival_steps(number, step),
             Action::ReplaceOperator => self.replace_operator(),
             Action::Order { node, life, order, ticket } if self.lives(node, life) => self.order_arrives(node, *order, ticket),
             Action::Client { number } => self.client_steps(number),

@@ -103,6 +103,12 @@ mistakes! {
     ListingBelieved = "listing-believed",
     /// A restored replica ends where its own files end.
     CutPerReplica = "cut-per-replica",
+    /// A path is taken before its owner's beat was watched.
+    OwnerUnwatched = "owner-unwatched",
+    /// The first cluster document of a child does not name its parent.
+    ParentForgotten = "parent-forgotten",
+    /// A restore begins from the oldest incarnation of a path, leaf or not.
+    OldestForLeaf = "oldest-for-leaf",
     /// A node obeys an order of an epoch older than one that it obeyed.
     EpochIgnored = "epoch-ignored",
     /// An operator goes on in the epoch of the one before it.

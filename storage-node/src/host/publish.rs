@@ -18,7 +18,10 @@ use crate::{
     limits,
 };
 use bytes::Bytes;
-use strata_base::{Hlc, ShardId};
+use strata_base::{
+    Hlc, ShardId,
+    planted::{Mistake, planted},
+};
 use strata_engine::{
     objects::{ObjectError, Request, Response},
     tier::{
@@ -185,6 +188,10 @@ impl<T> Host<T> {
         let publication = &mut open.publication;
         let document = open.claim.document.clone();
         match agreed {
+            None if planted(Mistake::ParentForgotten) => {
+                let orphan = ClusterDocument { parent: None, ..open.first.clone() };
+                self.propose_document(first, 0, orphan.encode());
+            }
             None => self.propose_document(first, 0, Bytes::from(document)),
             Some(agreed) if publication.written != Some(agreed.number) => {
                 publication.proposed_ms = None;

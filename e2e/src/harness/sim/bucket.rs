@@ -51,6 +51,8 @@ pub(super) struct Bucket {
     /// Whether it does not answer at all.
     pub(super) is_down: bool,
     pub(super) restores: u64,
+    /// Whether a life was lost that had promised nothing yet, but may have left its first document.
+    has_unborn: bool,
     /// Restored tablets that could be compared with what their parent held.
     pub(super) compared: u64,
 }
@@ -130,7 +132,7 @@ pub(super) fn document(
 impl Bucket {
     pub(super) fn new(faults: PerMille, seed: u64, first: ClusterDocument) -> Bucket {
         let store = Arc::new(FaultyObjects::new(MemoryObjects::default(), faults, seed));
-        Bucket { store, first, promised: BTreeMap::new(), last_owner: None, is_down: false, restores: 0, compared: 0 }
+        Bucket { store, first, promised: BTreeMap::new(), last_owner: None, is_down: false, restores: 0, has_unborn: false, compared: 0 }
     }
 
     /// What the operator orders every node.
@@ -173,6 +175,12 @@ impl Bucket {
     pub(super) fn mend(&mut self) {
         self.set_outage(false);
         self.store.set_faults(PerMille::default());
+    }
+
+    /// Two leaves need a life that was lost before it promised anything.
+    pub(super) fn may_be_ambiguous(&self) -> Result<(), Violation> {
+        let is_excused = self.has_unborn;
+        is_excused.then_some(()).ok_or_else(|| Check::Bucket.says("two incarnations could go on, and all that were lost had lived"))
     }
 
     /// What can be restored, by a store that does what it is asked, but for listings that lag.
@@ -265,6 +273,8 @@ impl Simulation {
             self.nodes[node].disk = Disk::empty(store);
         }
         self.crowd.forget();
+        // Whoever comes next has logs of its own, from their beginning on.
+        self.changes_members = false;
         let Some(bucket) = &mut self.bucket else { return Ok(false) };
         bucket.restores += 1;
         bucket.last_owner = bucket.store.inner().peek(&layout().key(Name::Owner));
@@ -273,17 +283,21 @@ impl Simulation {
             // Lost before the first document was written: then nothing was promised.
             Err(error) if error.class() == "NoCluster" && bucket.promised.values().all(|promised| *promised == 0) => return Ok(false),
             // A child that was lost at once, and whose first document landed when its sibling was planned: people must say which one goes on.
-            Err(error) if error.class() == "AmbiguousLineage" && bucket.restores > 1 => return Ok(false),
+            Err(error) if error.class() == "AmbiguousLineage" => return bucket.may_be_ambiguous().map(|()| false),
             Err(error) => {
                 let promised = &bucket.promised;
                 return Err(Check::Bucket.says(format!("it cannot be restored: {error}; promised was {promised:?}")));
             }
         };
         let promised = std::mem::take(&mut bucket.promised);
-        for shard in &plan.shards {
-            let too_much = if self.planted == Some(Planted::PromisesTooMuch) { 3_000 } else { 0 };
-            let promised = promised.get(&shard.shard).copied().unwrap_or(0) + too_much;
-            if let Some(sentence) = self.witness.broken_promise(shard.shard, shard.cut, promised)
+        bucket.has_unborn |= promised.values().all(|promised| *promised == 0);
+        let too_much = if self.planted == Some(Planted::PromisesTooMuch) { 3_000 } else { 0 };
+        // What the plan does not go on with is lost from where it began.
+        let began = |shard: ShardId| bucket.first.shard(shard).and_then(|shard| shard.origin).map_or(START, |origin| origin.cut);
+        for (shard, promised) in promised {
+            let planned = plan.shards.iter().find(|planned| planned.shard == shard);
+            let cut = planned.map_or_else(|| began(shard), |planned| planned.cut);
+            if let Some(sentence) = self.witness.broken_promise(shard, cut, promised + too_much)
                 && self.options.time_is_sound
             {
                 return Err(Check::Promise.says(sentence));

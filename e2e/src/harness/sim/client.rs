@@ -56,6 +56,8 @@ pub(super) struct Crowd {
     pub(super) history: History,
     next_token: Token,
     unique: u64,
+    /// How often everything was lost: each life has keys of its own.
+    life: u32,
     page: u32,
     page_commands: u32,
     page_unknown: u32,
@@ -84,9 +86,15 @@ impl Crowd {
         self.closing = Some(calls.into());
     }
 
-    /// Every disk is lost: what was acknowledged is another incarnation's.
+    /// Begins new commands again.
+    pub(super) fn reopen(&mut self) {
+        self.closing = None;
+    }
+
+    /// Every disk is lost: what was acknowledged is another incarnation's, whose end none can know for sure. From now on other keys are used.
     pub(super) fn forget(&mut self) {
         self.account = Account::default();
+        (self.life, self.page, self.page_commands, self.page_unknown) = (self.life + 1, self.page + 1, 0, 0);
         self.clients.iter_mut().for_each(|client| client.again.clear());
     }
 
@@ -114,11 +122,16 @@ impl Crowd {
         self.account.judge_last_looks(&last)
     }
 
+    /// A key that is used throughout a life.
+    fn key_of_life(&self, name: &str) -> String {
+        if self.life == 0 { name.to_owned() } else { format!("{name}:{}", self.life) }
+    }
+
     /// What a client asks that only reads.
     fn choose_read(&self, draws: &mut fastrand::Rng) -> (String, Call) {
         let page = self.page;
         match draws.u8(..3) {
-            0 => (format!("counter:{}", draws.u8(..3)), Call::plain("get")),
+            0 => (self.key_of_life(&format!("counter:{}", draws.u8(..3))), Call::plain("get")),
             1 => (format!("text:{page}:{}", draws.u8(..5)), Call::plain("get")),
             _ => (format!("hash:{page}:{}", draws.u8(..4)), Call::plain("hgetall")),
         }
@@ -133,9 +146,9 @@ impl Crowd {
         self.unique += 1;
         let (unique, page, dice) = (format!("v{}", self.unique), self.page, draws.u32(..100));
         match draws.u32(..100) {
-            0..20 => vec![(format!("counter:{}", draws.u8(..3)), Call::plain(if dice < 85 { "incr" } else { "get" }))],
+            0..20 => vec![(self.key_of_life(&format!("counter:{}", draws.u8(..3))), Call::plain(if dice < 85 { "incr" } else { "get" }))],
             20..35 => {
-                let key = format!("own:{number}:{}", draws.u8(..3));
+                let key = self.key_of_life(&format!("own:{number}:{}", draws.u8(..3)));
                 own_calls(dice).into_iter().map(|name| (key.clone(), own_call(name, &unique))).collect()
             }
             35..75 => vec![(format!("text:{page}:{}", draws.u8(..5)), text_call(dice, unique, may_expire))],

@@ -90,6 +90,7 @@ impl Simulation {
             Fault::StoreLeaves => self.set_outage(true),
             Fault::StoreReturns => self.set_outage(false),
             Fault::Checkpoint { shard } => self.bucket.is_some() && self.order_checkpoint(shard),
+            Fault::Rival { may_continue } => self.begin_rival(may_continue),
             Fault::FailAppend { node, micros } => self.nodes[node].next_append_fails.replace(micros).is_none(),
             Fault::FillDisk { node, micros } => self.fill_disk(node, micros),
             // It makes a difference when the node comes to the step.
@@ -161,6 +162,7 @@ impl Simulation {
         self.era += 1;
         self.network.heal();
         self.bucket.iter_mut().for_each(bucket::Bucket::mend);
+        self.rival = None;
         let now = self.queue.now();
         for node in 0..self.nodes.len() {
             if !self.options.skew_stays {

@@ -40,7 +40,7 @@ pub(super) const TROUBLE_MICROS: RangeInclusive<u64> = 1..=60 * SECOND;
 pub(super) const THINK_MICROS: RangeInclusive<u64> = MILLI..=SECOND;
 
 /// How many faults a run may have, and how many losses of everything.
-pub(super) const FAULTS_MAX: usize = 1_000;
+pub(super) const FAULTS_MAX: usize = 2_000;
 pub(super) const LOSSES_MAX: usize = 3;
 
 /// How many lines are told of one run: beyond it nobody reads them.

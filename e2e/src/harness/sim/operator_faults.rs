@@ -13,6 +13,9 @@ use std::fmt;
 /// In one of so many seeds operators found and mend the cluster, and not a hand.
 const SHARE: u8 = 4;
 
+/// How much longer the trouble lasts, in microseconds: amid it operators take about so long to found the cluster, and clients wait.
+const FOUNDING_MICROS: u64 = 20 * SECOND;
+
 /// How often what goes wrong around an operator, in thousandths: requests to Kubernetes and to nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,10 +71,11 @@ impl OperatorTrouble {
 }
 
 /// Draws whether operators look after the cluster, which `is_always` makes sure of, and what befalls them.
-pub(super) fn draw(options: &Options, is_always: bool, draws: &mut Rng) -> Option<(OperatorTrouble, Vec<TimedFault>)> {
+pub(super) fn draw(options: &mut Options, is_always: bool, draws: &mut Rng) -> Vec<TimedFault> {
     if draws.u8(..SHARE) > 0 && !is_always {
-        return None;
+        return Vec::new();
     }
+    options.trouble_micros += FOUNDING_MICROS;
     let trouble = OperatorTrouble::draw(options, draws);
     let calm_micros = draws.u64(500 * MILLI..=3 * SECOND);
     let (mut at_micros, mut faults) = (draws.u64(..2 * SECOND), Vec::new());
@@ -79,7 +83,8 @@ pub(super) fn draw(options: &Options, is_always: bool, draws: &mut Rng) -> Optio
         faults.push(TimedFault { at_micros, fault: Fault::Operator(one(options, draws)) });
         at_micros += draws.u64(1..2 * calm_micros);
     }
-    Some((trouble, faults))
+    options.operator = Some(trouble);
+    faults
 }
 
 fn one(options: &Options, draws: &mut Rng) -> OperatorFault {

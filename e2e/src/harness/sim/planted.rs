@@ -88,7 +88,7 @@ impl Planted {
     pub fn needs_bucket(self) -> bool {
         use Mistake::{
             ArchivedAssumed, CheckpointIndexLate, CutBeforeArchive, CutPerReplica, DocumentBeforeFiles, JoinsTheDead, ListingBelieved,
-            MinorityAdopted, PromiseWithoutProof, SnapshotAmidRestore,
+            MinorityAdopted, OldestForLeaf, OwnerUnwatched, ParentForgotten, PromiseWithoutProof, SnapshotAmidRestore,
         };
         let of_tier = [
             ArchivedAssumed,
@@ -99,6 +99,9 @@ impl Planted {
             JoinsTheDead,
             ListingBelieved,
             MinorityAdopted,
+            OldestForLeaf,
+            OwnerUnwatched,
+            ParentForgotten,
             PromiseWithoutProof,
             SnapshotAmidRestore,
         ];

@@ -1,6 +1,6 @@
 //! What will happen, in the order in which it happens, and the trace of what did.
 
-use super::{operator::Step, schedule::Fault};
+use super::{operator::Step, rival, schedule::Fault};
 use std::{
     cmp::{Ordering, Reverse},
     collections::BinaryHeap,
@@ -59,6 +59,8 @@ pub(super) enum Action {
     Operator { process: u64, pass: u64, step: Step },
     /// Another operator begins in the place of one that was killed.
     ReplaceOperator,
+    /// Something befalls another KVCluster's claim of the path.
+    Rival { number: u64, step: rival::Step },
     /// An operator's order reaches a node.
     Order { node: usize, life: u64, order: Box<Order>, ticket: u64 },
     /// Something breaks, unless everything was mended since it was planned.

@@ -78,16 +78,13 @@ impl Run {
         let mut root = Rng::with_seed(seed);
         let (mut of_options, mut of_faults, mut of_losses) = (root.fork(), root.fork(), root.fork());
         let (mut options, swarm) = Options::draw(has_bucket, &mut of_options);
+        let (draws, mut of_operator) = (root.u64(..), root.fork());
+        let operated = operator_faults::draw(&mut options, by_operators, &mut of_operator);
         let mut faults = draw_faults(&options, &swarm, &mut of_faults);
-        let losses = if has_bucket { draw_losses(&options, &mut of_losses) } else { Vec::new() };
-        let (about, draws) = (format!("drawn from seed {seed}"), root.u64(..));
-        let mut of_operator = root.fork();
-        if let Some((trouble, more)) = operator_faults::draw(&options, by_operators, &mut of_operator) {
-            options.operator = Some(trouble);
-            faults.extend(more);
-            faults.sort_by_key(|timed| timed.at_micros);
-        }
-        Run { about, planted, expects: None, seed: draws, seeds: 1, options, faults, losses }
+        let losses = if has_bucket { draw_losses(&options, &swarm, &mut of_losses) } else { Vec::new() };
+        faults.extend(operated);
+        faults.sort_by_key(|timed| timed.at_micros);
+        Run { about: format!("drawn from seed {seed}"), planted, expects: None, seed: draws, seeds: 1, options, faults, losses }
     }
 
     /// Plays it once, with the first of its seeds.
@@ -108,7 +105,7 @@ impl Run {
 
     /// How many faults it has, those amid restores among them.
     pub fn faults(&self) -> usize {
-        self.faults.len() + self.losses.iter().map(|loss| loss.faults.len()).sum::<usize>()
+        self.faults.len() + self.losses.iter().map(|loss| loss.all_faults().count()).sum::<usize>()
     }
 
     /// All faults, losses included, in sentences: a line each.
@@ -127,6 +124,12 @@ impl Run {
             write!(out, "\n  loss {nth}: every disk is lost, and the bucket is restored").expect("text takes what is written to it");
             for fault in &loss.faults {
                 write!(out, "\n  {fault}").expect("text takes what is written to it");
+            }
+            if let Some(work) = &loss.work {
+                write!(out, "\n  clients work for {} ms with what was restored", work.micros / 1_000).expect("text takes what is written to it");
+                for fault in &work.faults {
+                    write!(out, "\n  {fault}").expect("text takes what is written to it");
+                }
             }
             if loss.old_owner_returns {
                 write!(out, "\n  the lost incarnation claims its path once more").expect("text takes what is written to it");
@@ -183,7 +186,7 @@ impl Run {
         within(self.faults() <= FAULTS_MAX, &format!("it has more than {FAULTS_MAX} faults"))?;
         within(self.losses.len() <= LOSSES_MAX, &format!("it has more than {LOSSES_MAX} losses"))?;
         within(self.losses.is_empty() || self.options.store.is_some(), "everything is lost and there is no store to restore from")?;
-        let amid = self.losses.iter().flat_map(|loss| &loss.faults);
+        let amid = self.losses.iter().flat_map(Loss::all_faults);
         self.faults.iter().chain(amid).try_for_each(|timed| timed.fault.check(&self.options))
     }
 }

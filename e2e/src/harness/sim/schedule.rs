@@ -69,6 +69,8 @@ pub enum Fault {
     StoreReturns,
     /// A shard is to be checkpointed now.
     Checkpoint { shard: usize },
+    /// Another KVCluster claims the path: for an empty cluster, or to go on with what lies there.
+    Rival { may_continue: bool },
     /// The next append to the log of a node fails: its process ends, and starts again `micros` later.
     FailAppend { node: usize, micros: u64 },
     /// The disk of a node is full for a while, but for its reserve.
@@ -100,6 +102,31 @@ pub struct Loss {
     pub faults: Vec<TimedFault>,
     /// Whether the lost incarnation's claim of the path takes effect once more, after the restore.
     pub old_owner_returns: bool,
+    /// What befalls the cluster once it is restored, while clients work with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
+}
+
+/// How long clients work with a restored cluster, and what breaks meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Work {
+    /// How long, in microseconds.
+    pub micros: u64,
+    /// What breaks; moments count from when it was restored.
+    pub faults: Vec<TimedFault>,
+}
+
+impl Loss {
+    /// All faults after it.
+    pub(super) fn all_faults(&self) -> impl Iterator<Item = &TimedFault> {
+        self.faults.iter().chain(self.work.iter().flat_map(|work| &work.faults))
+    }
+
+    /// Likewise.
+    pub(super) fn all_faults_mut(&mut self) -> impl Iterator<Item = &mut TimedFault> {
+        self.faults.iter_mut().chain(self.work.iter_mut().flat_map(|work| &mut work.faults))
+    }
 }
 
 /// The kinds of faults that a swarm has, each as often as it shall be drawn.
@@ -121,6 +148,7 @@ enum Kind {
     LoseDisk,
     MoveMember,
     Store,
+    Rival,
     FailAppend,
     FillDisk,
     EndAt,
@@ -145,6 +173,7 @@ fn kinds(options: &Options, swarm: &Swarm) -> Vec<Kind> {
         (swarm.replacement, Kind::LoseDisk, 1),
         (swarm.moves, Kind::MoveMember, 2),
         (options.store.is_some(), Kind::Store, 2),
+        (options.store.is_some(), Kind::Rival, 1),
         (swarm.failed_appends, Kind::FailAppend, 1),
         (swarm.full_disks, Kind::FillDisk, 1),
         (swarm.ends, Kind::EndAt, 2),
@@ -155,19 +184,25 @@ fn kinds(options: &Options, swarm: &Swarm) -> Vec<Kind> {
 
 /// Draws what breaks: one fault after the other at random moments, of the kinds that the seed has chosen.
 pub(super) fn draw_faults(options: &Options, swarm: &Swarm, draws: &mut Rng) -> Vec<TimedFault> {
-    let kinds = kinds(options, swarm);
+    faults_until(options.trouble_micros, options, swarm, &kinds(options, swarm), draws)
+}
+
+fn faults_until(end_micros: u64, options: &Options, swarm: &Swarm, kinds: &[Kind], draws: &mut Rng) -> Vec<TimedFault> {
     let mut at_micros = if draws.bool() { SECOND } else { 0 };
     let mut faults = Vec::new();
-    while at_micros < options.trouble_micros && faults.len() < FAULTS_MAX {
-        let Some(kind) = draws.choice(&kinds) else { break };
+    while at_micros < end_micros && faults.len() < FAULTS_MAX {
+        let Some(kind) = draws.choice(kinds) else { break };
         faults.push(TimedFault { at_micros, fault: Drawing { options, swarm, draws: &mut *draws }.fault(*kind) });
         at_micros += draws.u64(1..2 * swarm.calm_micros);
     }
     faults
 }
 
-/// Draws up to three losses of everything, each but the last in one of three runs amid the restore before it.
-pub(super) fn draw_losses(options: &Options, draws: &mut Rng) -> Vec<Loss> {
+/// Draws up to three losses of everything, each but the last in one of three runs amid the restore before it. Then clients go on, amid
+/// faults of the kinds that the seed has chosen.
+pub(super) fn draw_losses(options: &Options, swarm: &Swarm, draws: &mut Rng) -> Vec<Loss> {
+    let swarm = Swarm { replacement: false, moves: false, ..swarm.clone() };
+    let kinds = kinds(options, &swarm);
     let mut loss = |is_last: bool| {
         let next_after_micros = (!is_last && draws.u8(..3) == 0).then(|| draws.u64(..3 * SECOND));
         let mut faults = Vec::new();
@@ -177,7 +212,10 @@ pub(super) fn draw_losses(options: &Options, draws: &mut Rng) -> Vec<Loss> {
                 faults.push(TimedFault { at_micros, fault: Fault::Crash { node, micros: draws.u64(MILLI..SECOND) } });
             }
         }
-        Loss { next_after_micros, faults, old_owner_returns: draws.u8(..3) == 0 }
+        let old_owner_returns = draws.u8(..3) == 0;
+        let micros = draws.u64(2..=6) * SECOND;
+        let work = Work { micros, faults: faults_until(micros, options, &swarm, &kinds, draws) };
+        Loss { next_after_micros, faults, old_owner_returns, work: next_after_micros.is_none().then_some(work) }
     };
     (0..LOSSES_MAX).map(|nth| loss(nth + 1 == LOSSES_MAX)).collect()
 }
@@ -236,6 +274,7 @@ impl Drawing<'_> {
                 other: self.draws.usize(..self.options.nodes),
                 goes_back: self.draws.bool(),
             },
+            Kind::Rival => Fault::Rival { may_continue: self.draws.u8(..4) > 0 },
             Kind::FailAppend => Fault::FailAppend { node: self.node(), micros: self.length() },
             Kind::FillDisk => Fault::FillDisk { node: self.node(), micros: self.length() },
             Kind::EndAt => Fault::EndAt {
@@ -293,6 +332,7 @@ impl Fault {
             | Fault::MendClocks
             | Fault::StoreLeaves
             | Fault::StoreReturns
+            | Fault::Rival { .. }
             | Fault::Operator(_) => (Vec::new(), None),
         }
     }
@@ -357,6 +397,10 @@ impl fmt::Display for Fault {
             }
             Fault::StoreLeaves => write!(out, "the store of objects is away"),
             Fault::StoreReturns => write!(out, "the store of objects is back"),
+            Fault::Rival { may_continue } => {
+                let what = if *may_continue { "to go on with what lies there" } else { "for an empty cluster" };
+                write!(out, "another KVCluster claims the path, {what}")
+            }
             Fault::Checkpoint { shard } => write!(out, "shard {shard} is to be checkpointed"),
             Fault::FailAppend { node, micros } => {
                 write!(out, "the next append of node {node} fails, which ends it, and it starts again after {}", ms(micros))

@@ -123,6 +123,12 @@ impl<P: FnMut(&Run) -> Option<Violation>> Search<P> {
             let mut calmer = self.best.run.clone();
             calmer.losses[nth].faults.clear();
             self.accept(calmer);
+            let mut idle = self.best.run.clone();
+            idle.losses[nth].work = None;
+            self.accept(idle);
+            let mut unharmed = self.best.run.clone();
+            unharmed.losses[nth].work.iter_mut().for_each(|work| work.faults.clear());
+            self.accept(unharmed);
             let mut later = self.best.run.clone();
             later.losses[nth].next_after_micros = None;
             self.accept(later);
@@ -205,7 +211,7 @@ fn folded(mut run: Run) -> Run {
     let (nodes, shards) = (run.options.nodes, usize::from(run.options.shards));
     let fold = |timed: &mut TimedFault| timed.fault.fold(nodes, shards);
     run.faults.iter_mut().for_each(fold);
-    run.losses.iter_mut().flat_map(|loss| &mut loss.faults).for_each(fold);
+    run.losses.iter_mut().flat_map(super::Loss::all_faults_mut).for_each(fold);
     run
 }
 

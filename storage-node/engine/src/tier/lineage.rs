@@ -13,7 +13,10 @@ use super::{
     documents::{Fork, Origin, ParentReference},
     survey::{IncarnationSurvey, Survey},
 };
-use strata_base::{IncarnationId, ShardId};
+use strata_base::{
+    IncarnationId, ShardId,
+    planted::{Mistake, planted},
+};
 
 /// A stretch of a shard's past that lies in one incarnation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,12 +98,15 @@ pub fn choose(survey: &Survey, wanted: Option<IncarnationId>) -> Result<ParentRe
     }
     let parents: Vec<&ParentReference> =
         survey.incarnations.values().filter_map(|found| found.clusters.values().next()?.parent.as_ref()).collect();
-    let is_leaf = |at: &ParentReference| survey.incarnations.contains_key(at) && !parents.contains(&at);
+    let is_leaf = |at: &ParentReference| {
+        survey.incarnations.contains_key(at) && (planted(Mistake::OldestForLeaf) || !parents.contains(&at))
+    };
     let candidates = owner.incarnations.iter().filter(|incarnation| !incarnation.retired).map(|incarnation| at(incarnation.id));
     let leaves: Vec<ParentReference> = candidates.filter(is_leaf).collect();
     match &leaves[..] {
         [] => Err(LineageError::NoCluster { path }),
         [leaf] => Ok(leaf.clone()),
+        [oldest, ..] if planted(Mistake::OldestForLeaf) => Ok(oldest.clone()),
         _ => Err(LineageError::AmbiguousLineage { path, leaves: leaves.iter().map(|leaf| leaf.incarnation).collect() }),
     }
 }

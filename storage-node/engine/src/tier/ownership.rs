@@ -26,7 +26,10 @@ use super::{
 };
 use crate::objects::{ErrorClass, ObjectError, Request, Response, Upload};
 use bytes::Bytes;
-use strata_base::IncarnationId;
+use strata_base::{
+    IncarnationId,
+    planted::{Mistake, planted},
+};
 
 /// What the claimant wants to do with the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,7 +306,10 @@ impl Takeover {
     fn look(&mut self, now_ms: u64, beat: Option<Bytes>, effects: &mut Vec<TakeoverEffect>) {
         let State::Watching { first, .. } = &mut self.state else { return };
         let sighting = first.get_or_insert_with(|| Sighting { beat: beat.clone(), seen_ms: now_ms });
-        if sighting.beat != beat {
+        if planted(Mistake::OwnerUnwatched) {
+            let found = self.found.take();
+            self.write(found);
+        } else if sighting.beat != beat {
             let path = self.claim.layout.path().to_owned();
             let owner = Box::new(self.found.clone().unwrap_or_else(|| self.owner.clone()));
             self.state = State::Done;
