@@ -67,6 +67,7 @@ pub const FORMATS: &[Format] = &[
     format("log objects", Bucket, &["storage-node/engine/testdata/format/v1/log_object.bin"], "log_objects"),
     format("OWNER", Bucket, &["storage-node/engine/testdata/format/v1/owner.json"], "owners"),
     format("BEAT", Bucket, &["storage-node/engine/testdata/format/v1/beat.json"], "beats"),
+    format("children", Bucket, &["storage-node/engine/testdata/format/v1/child.json"], "children"),
     format("cluster documents", Bucket, &["storage-node/engine/testdata/format/v1/cluster.json"], "clusters"),
     format("checkpoint documents", Bucket, &["storage-node/engine/testdata/format/v1/checkpoint.json"], "checkpoints"),
     format("names of objects", Bucket, &["storage-node/engine/testdata/format/v1/names.txt"], "object_names"),

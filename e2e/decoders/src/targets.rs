@@ -45,6 +45,7 @@ pub static TARGETS: &[Target] = &[
     bucket::LOG_OBJECTS,
     bucket::OWNERS,
     bucket::BEATS,
+    bucket::CHILDREN,
     bucket::CLUSTERS,
     bucket::CHECKPOINTS,
     bucket::OBJECT_NAMES,

@@ -311,10 +311,11 @@ impl Simulation {
     }
 
     fn converge(&mut self, since: u64) -> Result<(), Violation> {
-        let converged = self.until(since + CONVERGED_BOUND, |simulation| simulation.is_converged().is_ok())?;
+        let converged = self.until(since + CONVERGED_BOUND, |simulation| simulation.is_contested() || simulation.is_converged().is_ok())?;
         must_live(converged, || format!("everything is mended, and: {:?}", self.is_converged()))?;
-        let archived = self.until(self.queue.now() + ARCHIVED_BOUND, |simulation| simulation.is_archived().is_ok())?;
-        must_live(archived, || format!("everything is mended, and: {:?}: {}", self.is_archived(), self.restoring()))
+        let is_at_rest = |simulation: &Simulation| simulation.is_converged().and_then(|()| simulation.is_archived());
+        let archived = self.until(self.queue.now() + ARCHIVED_BOUND, |simulation| is_at_rest(simulation).is_ok())?;
+        must_live(archived, || format!("everything is mended, and: {:?}: {}", is_at_rest(self), self.restoring()))
     }
 
     /// Every disk is lost, again and again, amid a restore too; what is restored must serve.

@@ -58,6 +58,9 @@ impl<T> Host<T> {
         for (index, term) in places {
             self.resolve(replica, index, term);
         }
+        for pending in replica.take_overtaken() {
+            self.refuse_pending(pending);
+        }
     }
 
     /// An entry is applied: the commands it carries are done, those it overwrote are not.

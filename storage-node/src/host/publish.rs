@@ -1,9 +1,9 @@
 //! Whose the path is, and what the cluster is: the leader of the first shard claims the path and publishes cluster documents.
 //!
 //! ```text
-//! claim ─► Taken ─► agree on cluster/0 ─► PUT ─► reads back ─► published
-//!                        ▲                                        │ another life, other members
-//!                        └──────────────── agree on n + 1 ◄───────┘
+//! claim ─► Taken ─► the parent names it ─► agree on cluster/0 ─► PUT ─► reads back ─► published
+//!                                               ▲                                        │ another life, other members
+//!                                               └──────────────── agree on n + 1 ◄───────┘
 //! ```
 //!
 //! OWNER cannot be written under a condition: where it names another one although the path was taken, the claim begins anew, which watches that
@@ -27,7 +27,7 @@ use strata_engine::{
     tier::{
         Answered, Call, CallId,
         archive::ArchiveEvent,
-        documents::{ClusterDocument, Document, LifeDocument, MemberDocument, OwnedIncarnation, Owner},
+        documents::{ChildDocument, ClusterDocument, Document, LifeDocument, MemberDocument, OwnedIncarnation, Owner},
         layout::{LifeId, Name},
         ownership::{Claim, Intent, Takeover, TakeoverEffect, TakeoverEvent},
     },
@@ -41,6 +41,8 @@ pub(super) struct Publication {
     state: ClaimState,
     /// When the path was taken, in monotonic milliseconds.
     taken_ms: u64,
+    /// Whether the parent names it, so that it is found whatever becomes of OWNER.
+    is_named: bool,
     /// The last document that reads back.
     written: Option<u64>,
     /// The lives that it names.
@@ -55,6 +57,10 @@ pub(super) struct Publication {
 enum Stage {
     #[default]
     Idle,
+    /// Looks for its name among the children of its parent, at this number.
+    Seeking(u64),
+    /// Writes it there.
+    Naming(u64),
     Putting(u64),
     Reading(u64),
 }
@@ -86,6 +92,11 @@ impl Publication {
     /// Whether the last claim is so old that what is read of OWNER was read since.
     fn may_claim_again(&self, now_ms: u64) -> bool {
         now_ms.saturating_sub(self.taken_ms) >= limits::CLAIM_AGAIN_MILLIS
+    }
+
+    /// Whether nothing is under way, and it is not too early to try again.
+    fn may_ask(&self, now_ms: u64) -> bool {
+        self.stage == Stage::Idle && self.failure.as_ref().is_none_or(|failure| failure.retry_ms <= now_ms)
     }
 
     fn fail(&mut self, now_ms: u64, error: ObjectError) {
@@ -180,12 +191,57 @@ impl<T> Host<T> {
         }
     }
 
+    /// Has the parent name the incarnation, where it lies below the same path.
+    fn step_name(&mut self) {
+        let now_ms = self.now.monotonic_ms;
+        let Some(tier) = &mut self.tier else { return };
+        let here = (&tier.settings.place, &tier.settings.layout);
+        let Some(open) = &mut tier.open else { return };
+        let publication = &mut open.publication;
+        if open.first.parent.as_ref().is_none_or(|parent| (&parent.place, &parent.path) != here) {
+            publication.is_named = true;
+        } else if publication.may_ask(now_ms) {
+            publication.stage = Stage::Seeking(0);
+            self.ask_name(0, false);
+        }
+    }
+
+    fn ask_name(&mut self, number: u64, is_put: bool) {
+        let Some(tier) = &self.tier else { return };
+        let Some((open, parent)) = tier.open.as_ref().and_then(|open| Some((open, open.first.parent.as_ref()?))) else { return };
+        let key = parent.path.key(Name::Child(parent.incarnation, number));
+        let document = ChildDocument { incarnation: parent.incarnation, number, child: open.first.incarnation };
+        let request = if is_put { Request::put(key, document.encode()) } else { Request::get(key) };
+        let place = tier.settings.place.clone();
+        self.call(Machine::Publish, Call { id: CallId(number), place, request });
+    }
+
+    /// What lies at a number among the children: nothing, this one, or another, which a damaged one may be, too.
+    fn child_answered(&mut self, number: u64, found: Option<Bytes>) {
+        let Some(open) = self.open() else { return };
+        let child = open.first.incarnation;
+        let next = match found.map(|bytes| ChildDocument::decode(&bytes)) {
+            None => (Stage::Naming(number), true),
+            Some(Ok(document)) if document.child == child => {
+                open.publication.is_named = true;
+                return;
+            }
+            Some(_) => (Stage::Seeking(number + 1), false),
+        };
+        open.publication.stage = next.0;
+        let (Stage::Seeking(number) | Stage::Naming(number)) = next.0 else { return };
+        self.ask_name(number, next.1);
+    }
+
     /// Agrees on the next document, or uploads the agreed one.
     fn step_documents(&mut self, first: ShardId) {
         let now_ms = self.now.monotonic_ms;
         let agreed = self.replicas.get(&first).and_then(|replica| replica.agreed.get(&AgreementKind::Cluster).cloned());
         let Some(open) = self.open() else { return };
         let publication = &mut open.publication;
+        if !publication.is_named {
+            return self.step_name();
+        }
         let document = open.claim.document.clone();
         match agreed {
             None if planted(Mistake::ParentForgotten) => {
@@ -195,8 +251,7 @@ impl<T> Host<T> {
             None => self.propose_document(first, 0, Bytes::from(document)),
             Some(agreed) if publication.written != Some(agreed.number) => {
                 publication.proposed_ms = None;
-                let is_due = publication.failure.as_ref().is_none_or(|failure| failure.retry_ms <= now_ms);
-                if publication.stage == Stage::Idle && is_due {
+                if publication.may_ask(now_ms) {
                     publication.stage = Stage::Putting(agreed.number);
                     self.ask_document(agreed.number, Some(agreed.document));
                 }
@@ -226,7 +281,14 @@ impl<T> Host<T> {
         let stage = std::mem::take(&mut publication.stage);
         match (stage, answered) {
             (Stage::Idle, _) => {}
+            (Stage::Seeking(number), Err(error)) if error.is_not_found() => self.child_answered(number, None),
             (_, Err(error)) => publication.fail(now_ms, error),
+            (Stage::Seeking(number), Ok(Response::Bytes { bytes, .. })) => self.child_answered(number, Some(bytes)),
+            (Stage::Seeking(_), Ok(_)) => {}
+            (Stage::Naming(number), Ok(_)) => {
+                publication.stage = Stage::Seeking(number);
+                self.ask_name(number, false);
+            }
             (Stage::Putting(number), Ok(_)) => {
                 publication.stage = Stage::Reading(number);
                 self.ask_document(number, None);

@@ -254,6 +254,13 @@ impl<T> Replica<T> {
         ReplicaRecord::Here { peer, generation, truncated_index, truncated_term, archived_index, archived_hlc }
     }
 
+    /// What waits for an entry behind the one applied last, and of an older term: none of it can commit any more, since whoever leads from now on holds
+    /// the applied one, and behind it nothing older. It may wait for ever, as long as nothing else is appended.
+    pub(super) fn take_overtaken(&mut self) -> Vec<Pending<T>> {
+        let Applied { index, term, .. } = self.applied;
+        self.pending.extract_if(index + 1.., |_, pending| pending.term < term).map(|(_, pending)| pending).collect()
+    }
+
     /// Whether it waits for a barrier that it asked for.
     pub(super) fn has_barrier_under_way(&self) -> bool {
         self.barriers.iter().any(|barrier| barrier.granted.is_none())

@@ -12,7 +12,7 @@ use strata_base::{Epoch, Hlc, IncarnationId, PeerId, ShardId, SlotRange, StoreId
 use strata_engine::tier::{
     Cut, Entry, Place,
     documents::{
-        Beat, CheckpointDocument, ClusterDocument, Document, FileDocument, Fork, LifeDocument, MemberDocument, Origin, OwnedIncarnation,
+        Beat, CheckpointDocument, ChildDocument, ClusterDocument, Document, FileDocument, Fork, LifeDocument, MemberDocument, Origin, OwnedIncarnation,
         Owner, ParentReference, ShardDocument, TableDocument,
     },
     layout::{FileKind, Layout, LifeId, Name, ObjectId},
@@ -41,6 +41,14 @@ pub(super) const BEATS: Target = Target {
     sources: &["storage-node/engine/src/tier/documents.rs", "storage-node/engine/src/tier/documents/beat.rs"],
     play: document::<Beat>,
     samples: || vec![("third", Beat { incarnation: IncarnationId(2), life: LifeId(11), count: 3 }.encode().to_vec())],
+};
+
+pub(super) const CHILDREN: Target = Target {
+    name: "children",
+    from: "the bucket",
+    sources: &["storage-node/engine/src/tier/documents.rs", "storage-node/engine/src/tier/documents/child.rs"],
+    play: document::<ChildDocument>,
+    samples: || vec![("first", ChildDocument { incarnation: IncarnationId(1), number: 0, child: IncarnationId(2) }.encode().to_vec())],
 };
 
 pub(super) const CLUSTERS: Target = Target {
@@ -163,6 +171,7 @@ fn name_samples() -> Vec<(&'static str, Vec<u8>)> {
     [
         ("owner", Name::Owner),
         ("beat", Name::Beat(incarnation)),
+        ("child", Name::Child(incarnation, 3)),
         ("cluster", Name::Cluster(incarnation, 12)),
         ("log", Name::Log(incarnation, LifeId(3), 4)),
         ("checkpoint", Name::Checkpoint(incarnation, shard, 0)),

@@ -38,7 +38,7 @@ use strata_node::{
     descriptor::{APPLIED_KEY, Applied},
     host::{Event, FIRST_GENERATION, FilesDone, FilesWork, TierSettings, digest, replay, seal},
 };
-use strata_node_api::{ArchiveClaim, ArchivePlace, RestoreOrder, RestoreShard, ShardOrigin};
+use strata_node_api::{ArchiveClaim, ClaimState, ArchivePlace, RestoreOrder, RestoreShard, ShardOrigin};
 
 /// Beside the nodes: the store, and what the cluster promised of it.
 pub(super) struct Bucket {
@@ -324,6 +324,12 @@ impl Simulation {
             }
         }
         Ok(())
+    }
+
+    /// Whether operators wait for a path that the dead took back: its beat is watched first.
+    pub(super) fn is_contested(&self) -> bool {
+        let claims = self.nodes.iter().filter_map(|node| node.host.as_ref()?.report().archive).map(|archive| archive.claim);
+        self.operators.is_some() && claims.into_iter().any(|claim| matches!(claim, ClaimState::Claiming | ClaimState::Watching { .. }))
     }
 
     /// A request of the lost incarnation takes effect now: its claim of the path.

@@ -64,6 +64,7 @@ steps! {
     ClearFetched = "removes fetched files",
     PutOwner = "writes whose path it is",
     PutBeat = "writes its sign of life",
+    PutChild = "has its parent name it",
     PutCluster = "uploads a cluster document",
     PutLog = "uploads a log object",
     PutCheckpoint = "uploads a checkpoint document",
@@ -139,6 +140,7 @@ impl Step {
         Some(match layout.parse(key).ok()? {
             Name::Owner => Step::PutOwner,
             Name::Beat(_) => Step::PutBeat,
+            Name::Child(..) => Step::PutChild,
             Name::Cluster(..) => Step::PutCluster,
             Name::Log(..) => Step::PutLog,
             Name::Checkpoint(..) => Step::PutCheckpoint,

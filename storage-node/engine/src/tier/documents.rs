@@ -10,11 +10,13 @@
 
 mod beat;
 mod checkpoint;
+mod child;
 mod cluster;
 mod owner;
 
 pub use beat::Beat;
 pub use checkpoint::{CheckpointDocument, FileDocument};
+pub use child::ChildDocument;
 pub use cluster::{ClusterDocument, Fork, LifeDocument, MemberDocument, Origin, ShardDocument, TableDocument};
 pub use owner::{OwnedIncarnation, Owner, ParentReference};
 

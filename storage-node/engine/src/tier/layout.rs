@@ -46,6 +46,8 @@ pub enum Name {
     Owner,
     /// The owner's sign of life.
     Beat(IncarnationId),
+    /// One of those that were restored from an incarnation.
+    Child(IncarnationId, u64),
     /// A cluster document.
     Cluster(IncarnationId, u64),
     /// A log object.
@@ -159,6 +161,7 @@ impl Layout {
         match name {
             Name::Owner => format!("{path}/OWNER"),
             Name::Beat(incarnation) => format!("{path}/{incarnation}/BEAT"),
+            Name::Child(incarnation, n) => format!("{path}/{incarnation}/child/{}.json", padded(n)),
             Name::Cluster(incarnation, n) => format!("{path}/{incarnation}/cluster/{}.json", padded(n)),
             Name::Log(incarnation, life, seq) => format!("{path}/{incarnation}/log/{life}/{}", padded(seq)),
             Name::Checkpoint(incarnation, shard, n) => format!("{path}/{incarnation}/ckpt/{shard}/{}.json", padded(n)),
@@ -186,6 +189,7 @@ fn parse_name(rest: &str) -> Option<Name> {
     let incarnation: IncarnationId = parts.first()?.parse().ok()?;
     match parts[1..] {
         ["BEAT"] => Some(Name::Beat(incarnation)),
+        ["child", n] => Some(Name::Child(incarnation, json(n)?)),
         ["cluster", n] => Some(Name::Cluster(incarnation, json(n)?)),
         ["log", life, seq] => Some(Name::Log(incarnation, life.to_owned().try_into().ok()?, number(seq)?)),
         ["ckpt", shard, n] => Some(Name::Checkpoint(incarnation, shard.parse().ok()?, json(n)?)),
@@ -297,6 +301,7 @@ mod tests {
         prop_oneof![
             Just(Name::Owner),
             ids().prop_map(Name::Beat),
+            (ids(), 0..=NUMBER_MAX).prop_map(|(id, n)| Name::Child(id, n)),
             (ids(), 0..=NUMBER_MAX).prop_map(|(id, n)| Name::Cluster(id, n)),
             (ids(), any::<u64>(), 0..=NUMBER_MAX).prop_map(|(id, life, seq)| Name::Log(id, LifeId(life), seq)),
             (ids(), shards(), 0..=NUMBER_MAX).prop_map(|(id, shard, n)| Name::Checkpoint(id, shard, n)),
@@ -326,6 +331,7 @@ mod tests {
         let keys: Vec<String> = [
             Name::Owner,
             Name::Beat(incarnation),
+            Name::Child(incarnation, 3),
             Name::Cluster(incarnation, 12),
             Name::Log(incarnation, LifeId(3), 4),
             Name::Checkpoint(incarnation, shard, 0),
@@ -341,6 +347,7 @@ mod tests {
         let expected = [
             "default/shop/OWNER",
             "default/shop/0000000000000001/BEAT",
+            "default/shop/0000000000000001/child/0000000000000003.json",
             "default/shop/0000000000000001/cluster/0000000000000012.json",
             "default/shop/0000000000000001/log/0000000000000003/0000000000000004",
             "default/shop/0000000000000001/ckpt/00000000000000a7/0000000000000000.json",

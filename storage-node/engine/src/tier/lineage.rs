@@ -6,13 +6,15 @@
 //! child                  ╰═══════════►   the next index is the first of its own log
 //! ```
 //!
-//! An incarnation exists when its `cluster/0` does. A leaf is one that exists, is not retired, and is nobody's parent below its path.
+//! An incarnation exists when its `cluster/0` does. A leaf is one that exists, is not retired, and is nobody's parent below its path. One that its
+//! parent names and OWNER does not counts all the same: the dead may have put back an OWNER of before.
 
 use super::{
     Cut,
     documents::{Fork, Origin, ParentReference},
     survey::{IncarnationSurvey, Survey},
 };
+use std::collections::BTreeSet;
 use strata_base::{
     IncarnationId, ShardId,
     planted::{Mistake, planted},
@@ -88,20 +90,23 @@ pub fn choose(survey: &Survey, wanted: Option<IncarnationId>) -> Result<ParentRe
         return Err(LineageError::Damaged { key: owner_key, what: what.clone() });
     }
     let Some(owner) = &survey.owner else { return Err(LineageError::NoCluster { path }) };
-    let at = |incarnation| ParentReference { place: survey.place.clone(), path: survey.layout.clone(), incarnation };
     if let Some(incarnation) = wanted {
-        let exists = first_document(survey, &at(incarnation))?.is_some();
-        return if exists { Ok(at(incarnation)) } else { Err(LineageError::NoSuchIncarnation { incarnation, path }) };
+        let exists = first_document(survey, &survey.at(incarnation))?.is_some();
+        return if exists { Ok(survey.at(incarnation)) } else { Err(LineageError::NoSuchIncarnation { incarnation, path }) };
     }
-    for incarnation in &owner.incarnations {
-        first_document(survey, &at(incarnation.id))?;
+    let mut known: Vec<IncarnationId> = owner.incarnations.iter().map(|incarnation| incarnation.id).collect();
+    let unlisted: BTreeSet<IncarnationId> = survey.children.values().copied().filter(|child| !known.contains(child)).collect();
+    known.extend(unlisted);
+    for incarnation in &known {
+        first_document(survey, &survey.at(*incarnation))?;
     }
     let parents: Vec<&ParentReference> =
         survey.incarnations.values().filter_map(|found| found.clusters.values().next()?.parent.as_ref()).collect();
     let is_leaf = |at: &ParentReference| {
         survey.incarnations.contains_key(at) && (planted(Mistake::OldestForLeaf) || !parents.contains(&at))
     };
-    let candidates = owner.incarnations.iter().filter(|incarnation| !incarnation.retired).map(|incarnation| at(incarnation.id));
+    let is_retired = |id: &IncarnationId| owner.incarnations.iter().any(|incarnation| incarnation.retired && incarnation.id == *id);
+    let candidates = known.into_iter().filter(|id| !is_retired(id)).map(|id| survey.at(id));
     let leaves: Vec<ParentReference> = candidates.filter(is_leaf).collect();
     match &leaves[..] {
         [] => Err(LineageError::NoCluster { path }),

@@ -4,6 +4,7 @@
 //! OWNER ─► incarnations ─► cluster/0, 1, 2 … ─┬─► shards ─► ckpt/<shard>/0, 1, 2 …
 //!            ▲   parents, elsewhere too │     └─► lives ──► log/<life>/0, 1, 2 …: footers only
 //!            └──────────────────────────┘
+//!     below this path, each incarnation ─► child/0, 1, 2 …
 //! ```
 //!
 //! - Names are dense numbers: a survey asks for one after the other until the store says that there is none. A list only hints at how far to
@@ -17,7 +18,7 @@ mod life;
 use super::{
     Answered, Call, CallId, Place,
     calls::{Backoff, Calls},
-    documents::{CheckpointDocument, ClusterDocument, Document, Owner, ParentReference},
+    documents::{CheckpointDocument, ChildDocument, ClusterDocument, Document, Owner, ParentReference},
     layout::{Layout, LifeId, Name},
     limits::{DAMAGED_READS_MAX, FOOTER_GUESS_BYTES, SURVEY_CALLS_MAX},
     log_object::{self, End, Footer, LogPlace},
@@ -26,7 +27,7 @@ use crate::objects::{ErrorClass, ObjectError, Range, Request, Response};
 use bytes::Bytes;
 pub use life::LifeSurvey;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use strata_base::ShardId;
+use strata_base::{IncarnationId, ShardId};
 
 /// What a bucket says of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Survey {
     pub owner: Option<Owner>,
     /// Every incarnation that exists, and the parents elsewhere that a restore may still need.
     pub incarnations: BTreeMap<ParentReference, IncarnationSurvey>,
+    /// What the incarnations below the path name as their children, by parent and number; whether these exist is another question.
+    pub children: BTreeMap<(IncarnationId, u64), IncarnationId>,
     /// Objects that do not decode, with the reason.
     pub damaged: BTreeMap<(Place, String), String>,
 }
@@ -71,6 +74,7 @@ pub enum SurveyEvent {
 #[derive(Clone, Debug)]
 enum Ask {
     Owner,
+    Child(ParentReference, u64),
     Cluster(ParentReference, u64),
     Checkpoint(ParentReference, ShardId, u64),
     List(ParentReference, LifeId, Option<String>),
@@ -92,7 +96,14 @@ impl Surveyor {
     /// A survey that has read nothing; begins with the first [`SurveyEvent::Tick`].
     pub fn new(place: Place, layout: Layout) -> Surveyor {
         Surveyor {
-            survey: Survey { place, layout, owner: None, incarnations: BTreeMap::new(), damaged: BTreeMap::new() },
+            survey: Survey {
+                place,
+                layout,
+                owner: None,
+                incarnations: BTreeMap::new(),
+                children: BTreeMap::new(),
+                damaged: BTreeMap::new(),
+            },
             queue: VecDeque::from([(Ask::Owner, 0)]),
             calls: Calls::default(),
             backoff: Backoff::default(),
@@ -145,7 +156,7 @@ impl Surveyor {
     fn request(&self, ask: &Ask) -> (Place, Request) {
         let place = match ask {
             Ask::Owner => self.survey.place.clone(),
-            Ask::Cluster(at, _) | Ask::Checkpoint(at, ..) | Ask::List(at, ..) | Ask::LogEnd(at, ..) => at.place.clone(),
+            Ask::Child(at, _) | Ask::Cluster(at, _) | Ask::Checkpoint(at, ..) | Ask::List(at, ..) | Ask::LogEnd(at, ..) => at.place.clone(),
         };
         let request = match ask {
             Ask::List(at, life, after) => Request::List { prefix: at.path.log_prefix(at.incarnation, *life), after: after.clone() },
@@ -158,6 +169,7 @@ impl Surveyor {
     fn key(&self, ask: &Ask) -> String {
         match ask {
             Ask::Owner => self.survey.layout.key(Name::Owner),
+            Ask::Child(at, n) => at.path.key(Name::Child(at.incarnation, *n)),
             Ask::Cluster(at, n) => at.path.key(Name::Cluster(at.incarnation, *n)),
             Ask::Checkpoint(at, shard, n) => at.path.key(Name::Checkpoint(at.incarnation, *shard, *n)),
             Ask::LogEnd(at, life, seq, _) => at.path.key(Name::Log(at.incarnation, *life, *seq)),
@@ -199,13 +211,17 @@ impl Surveyor {
                 self.life(&at, life).absent(seq);
                 self.probe(at, life);
             }
-            Ask::Owner | Ask::Checkpoint(..) | Ask::List(..) => {}
+            Ask::Owner | Ask::Child(..) | Ask::Checkpoint(..) | Ask::List(..) => {}
         }
     }
 
     fn read(&mut self, ask: Ask, reads: u32, bytes: Bytes, size: u64) {
         let result = match &ask {
             Ask::Owner => Owner::decode(&bytes).map_err(|error| error.to_string()).map(|owner| self.found_owner(owner)),
+            Ask::Child(at, n) => {
+                let is_it = |document: &ChildDocument| (document.incarnation, document.number) == (at.incarnation, *n);
+                named(&bytes, is_it).map(|document| self.found_child(at.clone(), &document))
+            }
             Ask::Cluster(at, n) => {
                 let is_it = |document: &ClusterDocument| (document.incarnation, document.number) == (at.incarnation, *n);
                 named(&bytes, is_it).map(|document| self.found_cluster(at.clone(), document))
@@ -240,6 +256,7 @@ impl Surveyor {
         self.survey.damaged.insert((place, key), message);
         // It is there, so whatever follows it may be there, too.
         match ask {
+            Ask::Child(at, n) => self.queue.push_back((Ask::Child(at, n + 1), 0)),
             Ask::Cluster(at, n) => self.queue.push_back((Ask::Cluster(at, n + 1), 0)),
             Ask::Checkpoint(at, shard, n) => self.queue.push_back((Ask::Checkpoint(at, shard, n + 1), 0)),
             Ask::LogEnd(at, life, seq, _) => {
@@ -251,28 +268,34 @@ impl Surveyor {
     }
 
     fn found_owner(&mut self, owner: Owner) {
-        let (place, path) = (self.survey.place.clone(), self.survey.layout.clone());
-        for incarnation in &owner.incarnations {
-            self.begin(ParentReference { place: place.clone(), path: path.clone(), incarnation: incarnation.id });
-        }
+        owner.incarnations.iter().for_each(|incarnation| self.begin(self.survey.at(incarnation.id)));
         self.survey.owner = Some(owner);
     }
 
     fn begin(&mut self, at: ParentReference) {
         if self.begun.insert(at.clone()) {
+            if self.survey.is_here(&at) {
+                self.queue.push_back((Ask::Child(at.clone(), 0), 0));
+            }
             self.queue.push_back((Ask::Cluster(at, 0), 0));
         }
+    }
+
+    /// Below this path lies another one, whether OWNER names it or not.
+    fn found_child(&mut self, at: ParentReference, document: &ChildDocument) {
+        self.begin(self.survey.at(document.child));
+        self.survey.children.insert((at.incarnation, document.number), document.child);
+        self.queue.push_back((Ask::Child(at, document.number + 1), 0));
     }
 
     /// Parents below this path are read, whether OWNER names them or not: the dead may have put back an OWNER that knows of none. One that lies
     /// elsewhere is read only where it is needed: as long as a shard has no checkpoint of its own. After that it may be gone, with its bucket.
     fn follow_parents(&mut self) {
-        let here = (&self.survey.place, &self.survey.layout);
         let needed = |found: &IncarnationSurvey| {
             let document = found.newest()?;
             let has_own = |shard: ShardId| found.checkpoints.get(&shard).is_some_and(|documents| !documents.is_empty());
             let complete = document.shards.iter().all(|shard| shard.origin.is_none() || has_own(shard.shard));
-            document.parent.clone().filter(|parent| !complete || (&parent.place, &parent.path) == here)
+            document.parent.clone().filter(|parent| !complete || self.survey.is_here(parent))
         };
         let parents: Vec<ParentReference> = self.survey.incarnations.values().filter_map(needed).collect();
         for parent in parents {
@@ -336,6 +359,18 @@ impl Surveyor {
 fn named<D: Document>(bytes: &[u8], is_it: impl Fn(&D) -> bool) -> Result<D, String> {
     let document = D::decode(bytes).map_err(|error| error.to_string())?;
     if is_it(&document) { Ok(document) } else { Err("it is the document of another name".to_owned()) }
+}
+
+impl Survey {
+    /// An incarnation below the path.
+    pub fn at(&self, incarnation: IncarnationId) -> ParentReference {
+        ParentReference { place: self.place.clone(), path: self.layout.clone(), incarnation }
+    }
+
+    /// Whether an incarnation lies below the path.
+    pub fn is_here(&self, at: &ParentReference) -> bool {
+        (&at.place, &at.path) == (&self.place, &self.layout)
+    }
 }
 
 impl IncarnationSurvey {

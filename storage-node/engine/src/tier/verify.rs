@@ -202,6 +202,7 @@ impl Verifier {
         let Some(survey) = self.surveyor.finished() else { return };
         let layout = &self.layout;
         let mut named = BTreeSet::from([layout.key(Name::Owner)]);
+        named.extend(survey.children.keys().map(|(parent, n)| layout.key(Name::Child(*parent, *n))));
         let mut asks = BTreeSet::new();
         for (at, found) in survey.incarnations.iter().filter(|(at, _)| at.place == self.place && at.path == *layout) {
             named.insert(layout.key(Name::Beat(at.incarnation)));

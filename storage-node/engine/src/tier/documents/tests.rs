@@ -75,6 +75,8 @@ fn check<D: Document + PartialEq + Debug>(document: &D, fixture: &[u8]) {
 fn fixtures_of_version_1_open() {
     check(&owner(), include_bytes!("../../../testdata/format/v1/owner.json"));
     check(&Beat { incarnation: IncarnationId(2), life: LifeId(11), count: 3 }, include_bytes!("../../../testdata/format/v1/beat.json"));
+    let child = ChildDocument { incarnation: IncarnationId(1), number: 0, child: IncarnationId(2) };
+    check(&child, include_bytes!("../../../testdata/format/v1/child.json"));
     check(&cluster(), include_bytes!("../../../testdata/format/v1/cluster.json"));
     check(&checkpoint(), include_bytes!("../../../testdata/format/v1/checkpoint.json"));
 }
