@@ -276,3 +276,23 @@ impl<T> Replica<T> {
         self.tablet.clone().map(TabletReader)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::start::tests::host_over;
+    use strata_engine::log::LogState;
+
+    #[test]
+    fn what_waits_behind_a_later_term_can_never_commit() {
+        let (truncated_index, truncated_term, archived_index, archived_hlc) = Default::default();
+        let here = ReplicaRecord::Here { peer: PeerId(1), generation: 0, truncated_index, truncated_term, archived_index, archived_hlc };
+        let (mut host, shard) = host_over(vec![(LogState::Replica, here.encode())]);
+        let replica = host.replicas.get_mut(&shard).expect("it is there");
+        replica.applied = Applied { index: 7, term: 5, ..Applied::default() };
+        let pending = |term| Pending { term, round: Round::default(), replies: Vec::new(), deadline_ms: 0 };
+        replica.pending = [(6, 4), (8, 4), (9, 5), (10, 4)].map(|(index, term)| (index, pending(term))).into();
+        assert_eq!(replica.take_overtaken().iter().map(|pending| pending.term).collect::<Vec<_>>(), [4, 4]);
+        assert_eq!(replica.pending.keys().collect::<Vec<_>>(), [&6, &9], "one may be done, one may commit");
+    }
+}

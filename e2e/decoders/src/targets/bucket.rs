@@ -12,8 +12,8 @@ use strata_base::{Epoch, Hlc, IncarnationId, PeerId, ShardId, SlotRange, StoreId
 use strata_engine::tier::{
     Cut, Entry, Place,
     documents::{
-        Beat, CheckpointDocument, ChildDocument, ClusterDocument, Document, FileDocument, Fork, LifeDocument, MemberDocument, Origin, OwnedIncarnation,
-        Owner, ParentReference, ShardDocument, TableDocument,
+        Beat, CheckpointDocument, ChildDocument, ClusterDocument, Document, FileDocument, Fork, LifeDocument, MemberDocument, Origin,
+        OwnedIncarnation, Owner, ParentReference, ShardDocument, TableDocument,
     },
     layout::{FileKind, Layout, LifeId, Name, ObjectId},
     log_object::{self, LogPlace, Run, TAIL_BYTES},

@@ -38,7 +38,7 @@ use strata_node::{
     descriptor::{APPLIED_KEY, Applied},
     host::{Event, FIRST_GENERATION, FilesDone, FilesWork, TierSettings, digest, replay, seal},
 };
-use strata_node_api::{ArchiveClaim, ClaimState, ArchivePlace, RestoreOrder, RestoreShard, ShardOrigin};
+use strata_node_api::{ArchiveClaim, ArchivePlace, ClaimState, RestoreOrder, RestoreShard, ShardOrigin};
 
 /// Beside the nodes: the store, and what the cluster promised of it.
 pub(super) struct Bucket {

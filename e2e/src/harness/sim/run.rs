@@ -126,7 +126,8 @@ impl Run {
                 write!(out, "\n  {fault}").expect("text takes what is written to it");
             }
             if let Some(work) = &loss.work {
-                write!(out, "\n  clients work for {} ms with what was restored", work.micros / 1_000).expect("text takes what is written to it");
+                write!(out, "\n  clients work for {} ms with what was restored", work.micros / 1_000)
+                    .expect("text takes what is written to it");
                 for fault in &work.faults {
                     write!(out, "\n  {fault}").expect("text takes what is written to it");
                 }

@@ -102,9 +102,8 @@ pub fn choose(survey: &Survey, wanted: Option<IncarnationId>) -> Result<ParentRe
     }
     let parents: Vec<&ParentReference> =
         survey.incarnations.values().filter_map(|found| found.clusters.values().next()?.parent.as_ref()).collect();
-    let is_leaf = |at: &ParentReference| {
-        survey.incarnations.contains_key(at) && (planted(Mistake::OldestForLeaf) || !parents.contains(&at))
-    };
+    let is_leaf =
+        |at: &ParentReference| survey.incarnations.contains_key(at) && (planted(Mistake::OldestForLeaf) || !parents.contains(&at));
     let is_retired = |id: &IncarnationId| owner.incarnations.iter().any(|incarnation| incarnation.retired && incarnation.id == *id);
     let candidates = known.into_iter().filter(|id| !is_retired(id)).map(|id| survey.at(id));
     let leaves: Vec<ParentReference> = candidates.filter(is_leaf).collect();

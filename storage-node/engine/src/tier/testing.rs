@@ -3,8 +3,8 @@
 use super::{
     Answered, Call, CallId, Cut, Entry, Place,
     documents::{
-        CheckpointDocument, ClusterDocument, Document, FileDocument, Fork, LifeDocument, Origin, OwnedIncarnation, Owner, ParentReference,
-        ShardDocument,
+        CheckpointDocument, ChildDocument, ClusterDocument, Document, FileDocument, Fork, LifeDocument, Origin, OwnedIncarnation, Owner,
+        ParentReference, ShardDocument,
     },
     layout::{Layout, LifeId, Name, ObjectId},
     log_object::{self, LogPlace, Run},
@@ -140,6 +140,12 @@ impl World {
             settings: BTreeMap::new(),
         };
         self.put(Name::Cluster(document.incarnation, 0), document.encode());
+    }
+
+    /// What an incarnation names as its child.
+    pub(crate) fn put_child(&self, parent: u64, number: u64, child: u64) {
+        let document = ChildDocument { incarnation: IncarnationId(parent), number, child: IncarnationId(child) };
+        self.put(Name::Child(document.incarnation, number), document.encode());
     }
 
     /// A log object with runs given as (shard, fork epoch, entries); all seqs before it are confirmed.

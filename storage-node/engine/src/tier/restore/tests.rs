@@ -160,6 +160,22 @@ fn a_grandparent_is_no_leaf_where_the_dead_put_back_an_owner_without_its_child()
 }
 
 #[test]
+fn a_child_is_found_by_its_parent_where_the_dead_put_back_an_owner_that_names_none() {
+    let world = World::new(&[(1, None)]);
+    let origin = |shard| Some(Origin { shard: ShardId(shard), cut: Cut::default() });
+    world.put_cluster(1, None, &[], &[(SHARD, None, Vec::new())]);
+    world.put_cluster(3, Some(1), &[], &[(8, origin(SHARD), Vec::new())]);
+    world.put_cluster(4, Some(3), &[], &[(9, origin(8), Vec::new())]);
+    // The first one was given up before it lived, and the mark of another does not decode.
+    world.put_child(1, 0, 2);
+    world.put(Name::Child(IncarnationId(1), 1), "no document".into());
+    world.put_child(1, 2, 3);
+    world.put_child(3, 0, 4);
+    assert_eq!(try_plan(&world, Target::Latest).expect("one leaf").parent, at(4));
+    assert_eq!(try_plan(&World::new(&[(1, None)]), Target::Latest).expect_err("nobody lived").class(), "NoCluster");
+}
+
+#[test]
 fn a_fork_replaces_what_came_after_it_in_the_history_before() {
     let world = World::new(&[(1, None)]);
     world.put_cluster(1, None, &[1, 2], &[(SHARD, None, vec![Fork { epoch: 1, after: 5 }])]);
