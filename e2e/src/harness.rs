@@ -17,3 +17,4 @@ pub mod sim;
 pub mod small_disk;
 pub mod socket;
 pub mod wait;
+pub mod wall_clock;

@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fs::OpenOptions,
     io,
     path::Path,
@@ -25,15 +25,16 @@ impl Ward {
     ///
     /// What the environment says about Strata is kept from it: the program is told everything by its arguments.
     pub fn start(program: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, log: &Path) -> Result<Ward, Failure> {
-        Ward::start_in_group(program, arguments, log, None)
+        Ward::start_in_group(program, arguments, log, None, [])
     }
 
-    /// As [`Ward::start`], in a group of its own, by which rules of the kernel tell its packets from those of others.
+    /// As [`Ward::start`], in a group of its own, by which rules of the kernel tell its packets from those of others, and with these variables in its environment.
     pub fn start_in_group(
         program: &Path,
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
         log: &Path,
         group: Option<u32>,
+        environment: impl IntoIterator<Item = (&'static str, OsString)>,
     ) -> Result<Ward, Failure> {
         let name = program.display().to_string();
         let open = || -> io::Result<_> {
@@ -46,7 +47,7 @@ impl Ward {
             command.args(["--regid", &group.to_string(), "--clear-groups"]);
         }
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments);
-        command.stdin(Stdio::null()).stdout(output).stderr(errors).env("RUST_BACKTRACE", "1");
+        command.stdin(Stdio::null()).stdout(output).stderr(errors).env("RUST_BACKTRACE", "1").envs(environment);
         for (variable, _) in std::env::vars_os() {
             if variable.to_string_lossy().starts_with("STRATA_") {
                 command.env_remove(variable);

@@ -15,6 +15,9 @@ const EFFECT_DEADLINE: Duration = Duration::from_secs(30);
 /// How many entries a member that keeps up may be behind, while load goes on.
 const NEAR_ENTRIES: u64 = 50;
 
+/// A node that was heard so long ago, in milliseconds, speaks: it says every fifth of a second what its clock shows.
+const HEARD_MILLIS_MAX: u64 = 500;
+
 /// The one table of these scenarios.
 const TABLE: TableId = TableId(0);
 
@@ -162,6 +165,21 @@ impl ProcessCluster {
             let view = self.view().await;
             self.shards().iter().try_for_each(|shard| whole(&view, *shard))?;
             Ok(view)
+        })
+        .await
+    }
+
+    /// Waits until every node reports, and hears all others.
+    pub async fn until_heard(&self) -> Result<(), Failure> {
+        wait::until(EFFECT_DEADLINE, "all nodes hear each other", async || {
+            for node in self.indexes() {
+                let heard = self.report(node).await?.heard;
+                let is_heard = |store: &StoreId| heard.iter().any(|one| one.store == *store && one.millis_ago <= HEARD_MILLIS_MAX);
+                if !self.stores.iter().enumerate().all(|(other, store)| other == node || is_heard(store)) {
+                    return Err(format!("node {node} hears {heard:?}"));
+                }
+            }
+            Ok(())
         })
         .await
     }

@@ -5,6 +5,7 @@ use super::{
     child::Ward,
     object_store::{BUCKET, CredentialFiles},
     ports::Ports,
+    wall_clock::WallClock,
 };
 use crate::failure::Failure;
 use rustix::process::Signal;
@@ -136,6 +137,7 @@ pub struct NodeProcess {
     directory: PathBuf,
     ports: NodePorts,
     group: Option<u32>,
+    clock: Option<WallClock>,
     ward: Option<Ward>,
 }
 
@@ -176,7 +178,7 @@ impl NodeProcess {
             data = directory.join("data"),
         );
         let text = text + &settings.archive.as_ref().map(ArchiveSettings::sections).unwrap_or_default();
-        let node = NodeProcess { binary: binary.to_owned(), directory, ports, group: None, ward: None };
+        let node = NodeProcess { binary: binary.to_owned(), directory, ports, group: None, clock: None, ward: None };
         std::fs::create_dir_all(node.data()).map_err(Failure::of(format!("create {}", node.data().display())))?;
         std::fs::write(node.config(), text).map_err(Failure::of(format!("write {}", node.config().display())))?;
         Ok(node)
@@ -188,10 +190,23 @@ impl NodeProcess {
         NodeProcess { group, ..self }
     }
 
+    /// The same node, whose process goes by a wall clock of its own.
+    #[must_use]
+    pub fn by_clock(self, clock: Option<WallClock>) -> NodeProcess {
+        NodeProcess { clock, ..self }
+    }
+
+    /// The wall clock of its own that the process goes by.
+    pub fn clock(&self) -> Option<&WallClock> {
+        self.clock.as_ref()
+    }
+
     /// Starts the process. It must not run.
     pub fn start(&mut self) -> Result<(), Failure> {
         assert!(self.ward.is_none(), "{} runs already", self.directory.display());
-        self.ward = Some(Ward::start_in_group(&self.binary, [Path::new("--config"), &self.config()], &self.log(), self.group)?);
+        let environment = self.clock.iter().flat_map(WallClock::environment);
+        let arguments = [Path::new("--config"), &self.config()];
+        self.ward = Some(Ward::start_in_group(&self.binary, arguments, &self.log(), self.group, environment)?);
         Ok(())
     }
 

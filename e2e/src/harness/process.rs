@@ -14,11 +14,13 @@ use super::{
     node_process::{NodePorts, NodeProcess, Settings, node_binary, target_directory},
     ports::Ports,
     wait,
+    wall_clock::{Library, WallClock},
 };
 use crate::{failure::Failure, workload::client::Endpoints};
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
     time::Duration,
 };
 use strata_base::{Epoch, IncarnationId, StoreId};
@@ -41,17 +43,19 @@ pub struct Options {
     pub settings: Settings,
     /// The group of the first node's process, those of the others follow; without it, all have that of whoever starts them.
     pub first_group: Option<u32>,
+    /// What gives each node's process a wall clock of its own; without it, all have the system's.
+    pub clocks: Option<Arc<Library>>,
 }
 
 impl Options {
     /// Three nodes, every shard on each of them.
     pub fn three_nodes(shards: u16) -> Options {
-        Options { nodes: 3, shards, replication_factor: 3, settings: Settings::default(), first_group: None }
+        Options { nodes: 3, shards, replication_factor: 3, settings: Settings::default(), first_group: None, clocks: None }
     }
 
     /// One node that is alone.
     pub fn one_node(shards: u16) -> Options {
-        Options { nodes: 1, shards, replication_factor: 1, settings: Settings::default(), first_group: None }
+        Options { nodes: 1, shards, replication_factor: 1, settings: Settings::default(), first_group: None, clocks: None }
     }
 }
 
@@ -93,8 +97,10 @@ impl ProcessCluster {
             let tls = (authority.certificate(), &identity);
             let zone = zone(index);
             let group = options.first_group.map(|first| first + index as u32);
-            let node = NodeProcess::prepare(&binary, folder, NodePorts::take(&mut ports), (&cluster, &zone), tls, &options.settings)?;
-            nodes.push(node.in_group(group));
+            let node =
+                NodeProcess::prepare(&binary, folder.clone(), NodePorts::take(&mut ports), (&cluster, &zone), tls, &options.settings)?;
+            let clock = options.clocks.clone().map(|library| WallClock::right(library, &folder)).transpose()?;
+            nodes.push(node.in_group(group).by_clock(clock));
         }
         let identity = ClusterIdentity { cluster, incarnation: IncarnationId(seed | 1), epoch: Epoch(1) };
         let mut cluster = ProcessCluster { nodes, stores: Vec::new(), client, authority, options, identity, directory, _ports: ports };
@@ -149,6 +155,11 @@ impl ProcessCluster {
     /// The folder of the node's disk.
     pub fn disk(&self, index: usize) -> PathBuf {
         self.nodes[index].data()
+    }
+
+    /// The wall clock that the node's process goes by, where it has one of its own.
+    pub fn clock(&self, index: usize) -> Option<&WallClock> {
+        self.nodes[index].clock()
     }
 
     /// The file that the node is configured by.
