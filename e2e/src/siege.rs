@@ -1,7 +1,7 @@
 //! A siege: real processes on real disks, under all faults for so long, judged by the same checkers as everything else.
 //!
 //! ```text
-//!  seed, length ──► schedule ──► stage: kill and cut the power, stop, partition, fill, freeze, fail the store, lose everything
+//!  seed, length ──► schedule ──► stage: kill and cut the power, stop, partition, fill, freeze, set clocks, fail the store, lose everything
 //!                                  │
 //!                 clients ─────────┴──► histories, acknowledged keys, promises of the archive ──► judges
 //! ```
@@ -20,6 +20,7 @@
 //!
 //! [`kubernetes`] lays the same siege to a cluster on a real Kubernetes.
 
+mod clocks;
 mod judges;
 pub mod kubernetes;
 pub mod namespace;

@@ -5,10 +5,13 @@
 //! play  ──► six slots, a trouble of nodes in each, now and then two at once; beside them the object store has troubles of its own
 //! ```
 //!
-//! Troubles of nodes are dealt like cards: every eleven slots bring the same number of each kind, in another order. The schedule's clock stands still while a round
+//! Troubles of nodes are dealt like cards: every twelve slots bring the same number of each kind, in another order. The schedule's clock stands still while a round
 //! is judged, which takes as long as it takes.
 
-use super::rounds::{self, Deck, Loss};
+use super::{
+    clocks::Wrong,
+    rounds::{self, Deck, Loss},
+};
 use crate::harness::s3_proxy::Mode;
 use fastrand::Rng;
 use std::fmt;
@@ -41,6 +44,8 @@ pub enum Kind {
     Disk,
     /// Disks take little.
     SlowDisk,
+    /// Wall clocks are wrong.
+    Clock,
     /// The object store fails.
     Store,
 }
@@ -78,6 +83,13 @@ pub enum Fault {
         /// Whose.
         node: usize,
     },
+    /// A node's wall clock is wrong until the end.
+    Clock {
+        /// Whose.
+        node: usize,
+        /// How.
+        wrong: Wrong,
+    },
     /// The object store does this until the end.
     Store {
         /// What.
@@ -94,6 +106,7 @@ impl Fault {
             Fault::Cut { .. } => Kind::Partition,
             Fault::Full { .. } | Fault::Frozen { .. } => Kind::Disk,
             Fault::Slow { .. } => Kind::SlowDisk,
+            Fault::Clock { .. } => Kind::Clock,
             Fault::Store { .. } => Kind::Store,
         }
     }
@@ -111,6 +124,7 @@ impl fmt::Display for Fault {
             Fault::Full { node } => write!(out, "full disk {node}"),
             Fault::Frozen { node } => write!(out, "frozen disk {node}"),
             Fault::Slow { node } => write!(out, "slow disk {node}"),
+            Fault::Clock { node, wrong } => write!(out, "clock {node} {wrong}"),
             Fault::Store { mode } => write!(out, "store {mode:?}"),
         }
     }
@@ -133,7 +147,7 @@ impl Schedule {
     /// Draws what happens in so many seconds. One round at least.
     pub fn draw(seed: u64, seconds: u64) -> Schedule {
         let play_millis = (seconds * 800).clamp(SLOT_MILLIS, PLAY_MILLIS);
-        let mut dealer = Dealer { random: Rng::with_seed(seed), play_millis, deck: Deck::of(&DECK), disks: 0 };
+        let mut dealer = Dealer { random: Rng::with_seed(seed), play_millis, deck: Deck::of(&DECK), disks: 0, clocks: 0 };
         let count = (seconds * 1_000).div_ceil(ROUND_MILLIS).max(1) as usize;
         // A short siege loses everything, too, if it can go on afterwards.
         let turn = (ROUNDS_TO_LOSS / 3).min(count.saturating_sub(2));
@@ -160,11 +174,11 @@ enum Card {
     Stop,
     Cut,
     Disk,
+    Clock,
 }
 
-/// Eleven slots.
-const DECK: [Card; 11] = [
-    Card::KillOne,
+/// Twelve slots.
+const DECK: [Card; 12] = [
     Card::KillOne,
     Card::KillOne,
     Card::KillOne,
@@ -175,10 +189,15 @@ const DECK: [Card; 11] = [
     Card::Cut,
     Card::Cut,
     Card::Disk,
+    Card::Clock,
+    Card::Clock,
 ];
 
 /// What may come a second time in a slot, to another node.
 const COMPANIONS: [Card; 3] = [Card::KillOne, Card::Stop, Card::Cut];
+
+/// What may come to a node whose clock is so wrong that all others' must be right and heard.
+const COMPANIONS_OF_WRONG: [Card; 2] = [Card::KillOne, Card::Stop];
 
 /// What the object store may do.
 const MODES: [Mode; 7] = [Mode::Refuse, Mode::Fail, Mode::SlowDown, Mode::Hang, Mode::Swallow, Mode::CutShort, Mode::Flip];
@@ -188,6 +207,7 @@ struct Dealer {
     play_millis: u64,
     deck: Deck<Card>,
     disks: usize,
+    clocks: usize,
 }
 
 impl Dealer {
@@ -210,18 +230,21 @@ impl Dealer {
     fn slot(&mut self, begin: u64, faults: &mut Vec<Planned>) {
         let card = self.deck.deal(&mut self.random);
         let node = self.random.usize(..NODES);
+        // Nodes look at their disks and at each other's clocks every now and then.
+        let is_long = matches!(card, Card::Disk | Card::Clock);
         let first = Planned {
             at_millis: begin + self.random.u64(..1_200),
-            // Nodes look at their disks every now and then.
-            lasts_millis: self.random.u64(if card == Card::Disk { 1_800..2_700 } else { 400..2_400 }),
+            lasts_millis: self.random.u64(if is_long { 1_800..2_700 } else { 400..2_400 }),
             fault: self.fault(card, node),
         };
+        let is_alone = matches!(&first.fault, Fault::Clock { wrong, .. } if !wrong.is_within());
         let is_doubled = self.random.u32(..5) == 0 && !matches!(card, Card::KillAll | Card::Disk);
         if is_doubled {
-            let other = (node + self.random.usize(1..NODES)) % NODES;
-            let companion = COMPANIONS[self.random.usize(..COMPANIONS.len())];
+            let other = if is_alone { node } else { (node + self.random.usize(1..NODES)) % NODES };
+            let companions: &[Card] = if is_alone { &COMPANIONS_OF_WRONG } else { &COMPANIONS };
+            let companion = companions[self.random.usize(..companions.len())];
             let lasts_millis = first.lasts_millis / 2;
-            let at_millis = first.at_millis + self.random.u64(..lasts_millis);
+            let at_millis = first.at_millis + self.random.u64(1..lasts_millis);
             faults.push(Planned { at_millis, lasts_millis, fault: self.fault(companion, other) });
         }
         faults.push(first);
@@ -244,6 +267,10 @@ impl Dealer {
                     2 | 4 => Fault::Frozen { node },
                     _ => Fault::Full { node },
                 }
+            }
+            Card::Clock => {
+                self.clocks += 1;
+                Fault::Clock { node, wrong: Wrong::draw(self.clocks, &mut self.random) }
             }
         }
     }
@@ -289,7 +316,8 @@ mod tests {
             let schedule = Schedule::draw(seed, 1_800);
             let counts = counts(&schedule);
             let losses = schedule.rounds.iter().filter(|round| round.loss.is_some()).count();
-            let least = [(Kind::Kill, 150), (Kind::Stop, 60), (Kind::Partition, 60), (Kind::Disk, 20), (Kind::Store, 100)];
+            let least =
+                [(Kind::Kill, 150), (Kind::Stop, 60), (Kind::Partition, 60), (Kind::Disk, 20), (Kind::Clock, 50), (Kind::Store, 100)];
             assert!(least.iter().all(|(kind, least)| counts[kind] >= *least) && losses >= 5, "seed {seed}: {counts:?}, {losses} losses");
         }
     }
@@ -298,7 +326,7 @@ mod tests {
     fn a_minute_has_some_of_everything_and_goes_on_after_a_loss() {
         for seed in 0..50 {
             let schedule = Schedule::draw(seed, 60);
-            assert_eq!(counts(&schedule).len(), 5, "seed {seed}: {:?}", counts(&schedule));
+            assert_eq!(counts(&schedule).len(), 6, "seed {seed}: {:?}", counts(&schedule));
             assert_eq!(schedule.rounds.iter().map(|round| round.loss.is_some()).collect::<Vec<_>>(), [true, false]);
         }
         assert!(matches!(Schedule::draw(1, 1).rounds.as_slice(), [round] if round.loss.is_none() && !round.faults.is_empty()));
@@ -310,7 +338,7 @@ mod tests {
             let nodes = |planned: &Planned| match &planned.fault {
                 Fault::Kill { nodes } => nodes.clone(),
                 Fault::Stop { node } | Fault::Full { node } | Fault::Frozen { node } | Fault::Slow { node } => vec![*node],
-                Fault::Cut { .. } | Fault::Store { .. } => Vec::new(),
+                Fault::Cut { .. } | Fault::Clock { .. } | Fault::Store { .. } => Vec::new(),
             };
             for (nth, planned) in round.faults.iter().enumerate() {
                 let end = planned.at_millis + planned.lasts_millis;
@@ -319,5 +347,23 @@ mod tests {
                 assert!(is_apart && end <= PLAY_MILLIS, "{round:?}");
             }
         }
+    }
+
+    #[test]
+    fn beside_a_clock_that_no_leader_may_have_nothing_troubles_the_others() {
+        let mut companions = 0;
+        for round in (0..50).flat_map(|seed| Schedule::draw(seed, 300).rounds) {
+            for planned in &round.faults {
+                let Fault::Clock { node, wrong } = &planned.fault else { continue };
+                let is_amid = |at: u64| (planned.at_millis..=planned.at_millis + planned.lasts_millis).contains(&at);
+                let amid = round.faults.iter().filter(|other| is_amid(other.at_millis) || is_amid(other.at_millis + other.lasts_millis));
+                for other in amid.filter(|other| !wrong.is_within() && other.fault.kind() != Kind::Store && *other != planned) {
+                    let own = [Fault::Kill { nodes: vec![*node] }, Fault::Stop { node: *node }];
+                    assert!(own.contains(&other.fault) && other.at_millis > planned.at_millis, "{round:?}");
+                    companions += 1;
+                }
+            }
+        }
+        assert!(companions > 50, "{companions}");
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! clients ──► 3 × strata-node ──► proxy that fails ──► versitygw
-//!                │         └── each in a group of its own: rules of the kernel cut it off
+//!                │         └── each in a group of its own: rules of the kernel cut it off; and with a wall clock of its own
 //!                └── each on an ext4 of its own: full, frozen, without power
 //! ```
 
 use super::{
+    clocks::Wrong,
     play::{Promises, Stage},
     schedule::{Fault, Kind, NODES},
     tally::Tally,
@@ -14,13 +15,14 @@ use super::{
 use crate::{
     failure::Failure,
     harness::{
-        archive::Recovery,
+        archive::{Recovery, unix_millis},
         node_process::{ArchiveSettings, Settings},
         partition::{Cut, Cuts},
         process::{Options, ProcessCluster},
         s3_proxy::Mode,
         small_disk::SmallDisk,
         wait,
+        wall_clock::{Jumps, Library, Shown, WallClock},
     },
     say::say,
     scene::Ground,
@@ -47,6 +49,9 @@ const FROZEN_MAX: Duration = Duration::from_secs(10);
 /// How long a node may take until it reports again, after whatever was done to it.
 const REPORT_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long a clock that jumps shows the same time.
+const JUMP: Duration = Duration::from_millis(300);
+
 /// The group of the first node's process: above those of people and programs.
 const FIRST_GROUP: u32 = 61_000;
 
@@ -55,6 +60,7 @@ pub struct ProcessStage {
     // Fields are dropped in this order: disks go when the last process has ended, and let none wait until then.
     disks: Vec<SmallDisk>,
     cuts: Option<Cuts>,
+    jumps: Option<Jumps>,
     /// The nodes.
     pub cluster: ProcessCluster,
     ground: Ground,
@@ -70,14 +76,8 @@ impl ProcessStage {
     pub async fn found(seed: u64, are_forgetful: bool, lack: Option<String>, tally: Arc<Tally>) -> Result<ProcessStage, Failure> {
         let ground = Ground::start(seed ^ 0x5a5a).await?;
         let mut lacking = BTreeMap::new();
-        let cuts = match lack.map_or_else(Cuts::none, |why| Err(Failure::Lacking(why))) {
-            Ok(cuts) => Some(cuts),
-            Err(Failure::Lacking(why)) => {
-                lacking.insert(Kind::Partition, why);
-                None
-            }
-            Err(failure) => return Err(failure),
-        };
+        let cuts = had(lack.map_or_else(Cuts::none, |why| Err(Failure::Lacking(why))), Kind::Partition, &mut lacking)?;
+        let clocks = had(Library::build(), Kind::Clock, &mut lacking)?.map(Arc::new);
         let (endpoint, credentials) = (ground.proxy.endpoint(), ground.store.credentials());
         let archive = ArchiveSettings::below("siege/archive");
         let archive = ArchiveSettings { endpoint, credentials, flush_interval_millis: 500, checkpoint_seconds: 20, ..archive };
@@ -89,10 +89,10 @@ impl ProcessStage {
             ..Settings::default()
         };
         let first_group = cuts.is_some().then_some(FIRST_GROUP);
-        let options = Options { nodes: NODES, settings, first_group, ..Options::three_nodes(SHARDS) };
+        let options = Options { nodes: NODES, settings, first_group, clocks, ..Options::three_nodes(SHARDS) };
         let cluster = ProcessCluster::start(seed, options).await?;
         let (told, promised) = (BTreeSet::new(), Recovery::default());
-        let mut stage = ProcessStage { disks: Vec::new(), cuts, cluster, ground, lacking, told, promised, tally };
+        let mut stage = ProcessStage { disks: Vec::new(), cuts, jumps: None, cluster, ground, lacking, told, promised, tally };
         stage.put_disks(are_forgetful).await?;
         stage.cluster.bootstrap_archived().await?;
         stage.cluster.spread_leaders().await?;
@@ -132,11 +132,40 @@ impl ProcessStage {
             Fault::Full { node } => self.disks[*node].fill_up(RESERVE_BYTES / 2),
             Fault::Frozen { node } => self.disks[*node].freeze(FROZEN_MAX),
             Fault::Slow { node } => self.disks[*node].slow_down(FROZEN_MAX),
+            Fault::Clock { node, wrong } => self.make_wrong(*node, wrong).await,
             Fault::Store { mode } => {
                 self.ground.proxy.set_mode(*mode);
                 Ok(())
             }
         }
+    }
+
+    /// Makes the clock of a node wrong while all nodes hear each other, and waits until the node tells so.
+    async fn make_wrong(&mut self, node: usize, wrong: &Wrong) -> Result<(), Failure> {
+        self.cluster.until_heard().await?;
+        let clock = self.clock(node)?;
+        match wrong {
+            Wrong::Off { millis } => clock.show(Shown::Off { millis: *millis })?,
+            Wrong::Jumping { offsets } => self.jumps = Some(Jumps::begin(clock, offsets.clone(), JUMP)),
+            Wrong::Frozen => clock.show(Shown::Still { unix_millis: unix_millis() })?,
+        }
+        wait::until(REPORT_DEADLINE, &format!("node {node} tells that its clock is {wrong}"), async || {
+            let told = self.cluster.report(node).await?.clock_offset_millis;
+            if wrong.is_told_by(told) { Ok(()) } else { Err(format!("it tells {told} ms")) }
+        })
+        .await
+    }
+
+    async fn make_right(&mut self, node: usize) -> Result<(), Failure> {
+        if let Some(jumps) = self.jumps.take() {
+            jumps.end().await;
+        }
+        self.clock(node)?.show(Shown::RIGHT)
+    }
+
+    fn clock(&self, node: usize) -> Result<WallClock, Failure> {
+        let clock = self.cluster.clock(node).cloned();
+        clock.ok_or_else(|| Failure::broken(format!("node {node} has the clock of the system")))
     }
 
     /// Ends processes and cuts the power of their disks. Without disks of our own the kernel keeps what was not synced, and the kill counts as a plain one.
@@ -210,6 +239,7 @@ impl Stage for ProcessStage {
             Kind::Partition => &self.tally.partitions,
             Kind::Disk => &self.tally.disks,
             Kind::SlowDisk => &self.tally.slow_disks,
+            Kind::Clock => &self.tally.clocks,
             Kind::Store => &self.tally.store_faults,
         };
         figure.add(1);
@@ -232,13 +262,14 @@ impl Stage for ProcessStage {
             }
             Fault::Full { node } => self.disks[*node].relieve()?,
             Fault::Frozen { node } | Fault::Slow { node } => self.disks[*node].thaw(),
+            Fault::Clock { node, .. } => self.make_right(*node).await?,
             Fault::Store { .. } => self.ground.proxy.set_mode(Mode::Pass),
         }
         self.cluster.check_alive()
     }
 
     fn is_heard_amid(fault: &Fault) -> bool {
-        fault.kind() == Kind::Store
+        matches!(fault.kind(), Kind::Clock | Kind::Store)
     }
 
     async fn hear_promises(&mut self, deadline: Duration) {
@@ -291,5 +322,17 @@ impl Stage for ProcessStage {
         disks.iter_mut().for_each(SmallDisk::thaw);
         let text = cluster.autopsy();
         format!("{text}\neach node's disk is kept as data.image below that\n{}", ground.store.keep())
+    }
+}
+
+/// What this machine has, or nothing where it lacks it: then why is kept.
+fn had<T>(had: Result<T, Failure>, kind: Kind, lacking: &mut BTreeMap<Kind, String>) -> Result<Option<T>, Failure> {
+    match had {
+        Ok(means) => Ok(Some(means)),
+        Err(Failure::Lacking(why)) => {
+            lacking.insert(kind, why);
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
     }
 }

@@ -50,6 +50,8 @@ pub struct Tally {
     pub disks: Figure,
     /// Disks that took little.
     pub slow_disks: Figure,
+    /// Wall clocks that were wrong, each as its node told.
+    pub clocks: Figure,
     /// Losses of everything, each followed by a restore.
     pub losses: Figure,
     /// Troubles of the object store.
@@ -100,20 +102,22 @@ impl End {
 impl Tally {
     /// The last line, for machines.
     pub fn line(&self, end: &End, seed: u64, seconds: u64) -> String {
-        let Tally { rounds: _, operations, kills, unsynced, stops, partitions, disks, slow_disks, losses, store_faults, skipped } = self;
+        let Tally { rounds: _, operations, kills, unsynced, stops, partitions, disks, slow_disks, clocks, losses, store_faults, skipped } =
+            self;
         let figures = format!(
-            "kills={kills} unsynced={unsynced} stops={stops} partitions={partitions} disks={disks} slow_disks={slow_disks} losses={losses} \
-             store_faults={store_faults} skipped={skipped}"
+            "kills={kills} unsynced={unsynced} stops={stops} partitions={partitions} disks={disks} slow_disks={slow_disks} clocks={clocks} \
+             losses={losses} store_faults={store_faults} skipped={skipped}"
         );
         end.line("siege", seed, seconds, operations, &figures)
     }
 
     /// A sign of life, in words.
     pub fn progress(&self) -> String {
-        let Tally { rounds, operations, kills, unsynced, stops, partitions, disks, slow_disks, losses, store_faults, skipped } = self;
+        let Tally { rounds, operations, kills, unsynced, stops, partitions, disks, slow_disks, clocks, losses, store_faults, skipped } =
+            self;
         format!(
             "{rounds} rounds, {operations} operations judged, {kills} kills ({unsynced} lost what was not synced), {stops} stops, {partitions} partitions, \
-             {disks} full or frozen disks, {slow_disks} slow ones, {losses} losses, {store_faults} store faults, {skipped} skipped"
+             {disks} full or frozen disks, {slow_disks} slow ones, {clocks} wrong clocks, {losses} losses, {store_faults} store faults, {skipped} skipped"
         )
     }
 }
@@ -129,7 +133,7 @@ mod tests {
         tally.kills.add(2);
         assert_eq!(
             tally.line(&End::Held, 5, 1_800),
-            "siege: ok seed=5 minutes=30 operations=7 violations=0 kills=2 unsynced=0 stops=0 partitions=0 disks=0 slow_disks=0 losses=0 store_faults=0 skipped=0"
+            "siege: ok seed=5 minutes=30 operations=7 violations=0 kills=2 unsynced=0 stops=0 partitions=0 disks=0 slow_disks=0 clocks=0 losses=0 store_faults=0 skipped=0"
         );
         let broken = tally.line(&End::Failed(Failure::broken("it forgot")), 5, 75);
         assert!(broken.starts_with("siege: failed seed=5 minutes=1.3 operations=7 violations=1 ") && broken.ends_with(" reason=violation"));
