@@ -127,7 +127,10 @@ pub trait Tablet: Send + Sync {
     /// Makes everything written before this call durable. Waits for the disk: not to be called from a host loop.
     fn flush(&self) -> Result<(), EngineError>;
 
-    /// Writes the files of this moment into `folder`, which must not exist. Waits for the disk.
+    /// Reads all of its files, past the block cache, and says whether they are what was written. Waits for the disk.
+    fn verify(&self) -> Result<(), EngineError>;
+
+    /// Writes the files of this moment into `folder`, which must not exist; damaged ones as they are. Waits for the disk.
     fn checkpoint(&self, folder: &Path) -> Result<(), EngineError>;
 
     /// A tablet of its own with the same content, for a simulated snapshot; `None` where a snapshot means files.

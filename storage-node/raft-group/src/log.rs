@@ -35,7 +35,7 @@ impl LogEntry {
     }
 }
 
-/// The log could not be read; the replica must stop.
+/// The log could not be read; the replica must stop, see [`crate::RaftGroup::log_failure`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read entries {from} to {to} of the log: {reason}")]
 pub struct LogReadError {

@@ -5,7 +5,7 @@ use super::{LogBatch, LogState, LogStore, ReplicaBatch, StoredEntry, WRITE, miss
 use crate::EngineError;
 use bytes::Bytes;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 use strata_base::ShardId;
@@ -31,6 +31,8 @@ struct State {
     purge_bytes: u64,
     fails_next: bool,
     is_poisoned: bool,
+    /// Entries that cannot be read, by shard, index and term.
+    rotten: BTreeSet<(ShardId, u64, u64)>,
 }
 
 impl Default for State {
@@ -46,6 +48,7 @@ impl Default for State {
             purge_bytes: PURGE_BYTES,
             fails_next: false,
             is_poisoned: false,
+            rotten: BTreeSet::new(),
         }
     }
 }
@@ -139,6 +142,9 @@ impl State {
             (self.active_file, self.active_bytes) = (self.active_file + 1, 0);
         }
         self.active_bytes += bytes;
+        for (shard, entry) in batch.replicas.iter().flat_map(|replica| replica.entries.iter().map(|entry| (replica.shard, entry))) {
+            self.rotten.remove(&(shard, entry.index, entry.term));
+        }
         let (file, sync) = (self.active_file, batch.sync);
         if std::mem::take(&mut self.fails_next) {
             // Nobody knows what of it reached the disk.
@@ -224,6 +230,18 @@ impl MemoryLogStore {
         self.lock().purge_bytes = bytes;
     }
 
+    /// From now on one entry in `one_in` of those of a shard that are durable cannot be read, until it is written anew. Whether there are such
+    /// entries.
+    pub fn rot(&self, shard: ShardId, one_in: u64) -> bool {
+        let mut state = self.lock();
+        let entries = state.synced.replicas.get(&shard).into_iter().flat_map(|replica| replica.entries.values());
+        let taken = entries.map(|entry| &entry.what).filter(|entry| entry.index.is_multiple_of(one_in.max(1)));
+        let taken: Vec<_> = taken.map(|entry| (shard, entry.index, entry.term)).collect();
+        let is_any = !taken.is_empty();
+        state.rotten.extend(taken);
+        is_any
+    }
+
     /// Makes the next write fail, as it does where an fsync fails. What was to be written may survive the crash that must follow.
     pub fn fail_next_write(&self) {
         self.lock().fails_next = true;
@@ -256,6 +274,9 @@ impl LogStore for MemoryLogStore {
             bytes += entry_bytes(&entry.what);
             if !found.is_empty() && bytes > max_bytes {
                 break;
+            }
+            if state.rotten.contains(&(shard, entry.what.index, entry.what.term)) {
+                return Err(EngineError::Failed { doing: "cannot read the log", reason: "Corruption: checksum mismatch".to_owned() });
             }
             found.push(entry.what.clone());
         }

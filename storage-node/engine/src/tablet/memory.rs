@@ -1,5 +1,5 @@
 //! Tablets in memory, with the crash behaviour of the real ones: what was not flushed is gone, families are flushed together, and a tablet may
-//! flush by itself between any two batches.
+//! flush by itself between any two batches. Their files can rot.
 
 use super::{MomentReader, Tablet, TabletChange, TabletFamily, TabletMoment, TabletRead, TabletStore, TabletVisitor};
 use crate::EngineError;
@@ -28,6 +28,25 @@ struct State {
     /// The batches since the last flush, and about as many bytes as they take.
     unflushed: Vec<Vec<TabletChange>>,
     unflushed_bytes: usize,
+    rot: Option<Rot>,
+}
+
+/// What of the files cannot be read any more: one record in `one_in`, as long as it is what it was when they rotted.
+#[derive(Clone, Debug)]
+struct Rot {
+    files: Families,
+    one_in: u32,
+}
+
+impl Rot {
+    fn takes(&self, family: TabletFamily, key: &[u8], value: &Bytes) -> bool {
+        crc32fast::hash(key).is_multiple_of(self.one_in) && self.files[family as usize].get(key) == Some(value)
+    }
+}
+
+/// What a real tablet says where a block of its files has another checksum.
+fn rotten() -> EngineError {
+    EngineError::Failed { doing: "cannot read a tablet", reason: "Corruption: block checksum mismatch".to_owned() }
 }
 
 /// A real tablet flushes by itself when so much is in memory, in bytes.
@@ -49,7 +68,7 @@ impl State {
     }
 
     fn flush(&mut self) {
-        *self = State::durable(self.now.clone());
+        *self = State { rot: self.rot.take(), ..State::durable(self.now.clone()) };
     }
 }
 
@@ -72,9 +91,18 @@ impl MemoryTablet {
     /// any two batches.
     pub fn crash(&self, kept: usize) {
         let mut state = self.lock();
-        let State { flushed: mut left, unflushed, .. } = std::mem::take(&mut *state);
+        let State { flushed: mut left, unflushed, rot, .. } = std::mem::take(&mut *state);
         unflushed.iter().take(kept).flatten().for_each(|change| make(&mut left, change));
-        *state = State::durable(left);
+        *state = State { rot, ..State::durable(left) };
+    }
+
+    /// From now on one record in `one_in` of those in files cannot be read, until it is written anew. Whether there are such records.
+    pub fn rot(&self, one_in: u32) -> bool {
+        {
+            let mut state = self.lock();
+            state.rot = Some(Rot { files: state.flushed.clone(), one_in: one_in.max(1) });
+        }
+        self.verify().is_err()
     }
 
     /// Batches that a crash may take.
@@ -82,14 +110,14 @@ impl MemoryTablet {
         self.lock().unflushed.len()
     }
 
-    /// Every record, for comparison.
+    /// Every record, for comparison, whether it can be read or not.
     pub fn records(&self, family: TabletFamily) -> Vec<(Vec<u8>, Bytes)> {
         self.lock().now[family as usize].iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     fn at_once(&self, is_in_memory: bool) -> Moment {
         let state = self.lock();
-        Moment { now: state.now.clone(), flushed: state.flushed.clone(), is_in_memory }
+        Moment { now: state.now.clone(), flushed: state.flushed.clone(), rot: state.rot.clone(), is_in_memory }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -101,10 +129,21 @@ impl MemoryTablet {
 struct Moment {
     now: Families,
     flushed: Families,
+    rot: Option<Rot>,
     is_in_memory: bool,
 }
 
 impl Moment {
+    /// What rotted is in no memory, and cannot be read from the disk.
+    fn refuse_rotten(&self, family: TabletFamily, key: &[u8], value: Option<&Bytes>) -> Result<(), EngineError> {
+        match (&self.rot, value) {
+            (Some(rot), Some(value)) if rot.takes(family, key, value) => {
+                Err(if self.is_in_memory { EngineError::NotInMemory } else { rotten() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A real tablet has in memory what was written since the last flush, and of the rest what was read lately. Which that is, follows here from the
     /// key: of what was flushed one record in `one_in` is not there, and of what never was, one in some more.
     fn refuse_cold(&self, family: TabletFamily, key: &[u8], one_in: u32) -> Result<(), EngineError> {
@@ -128,7 +167,9 @@ const ONE_COLD_IN: u32 = 4;
 impl TabletRead for Moment {
     fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         self.refuse_cold(family, key, ONE_COLD_IN)?;
-        Ok(self.now[family as usize].get(key).cloned())
+        let value = self.now[family as usize].get(key);
+        self.refuse_rotten(family, key, value)?;
+        Ok(value.cloned())
     }
 
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
@@ -141,6 +182,7 @@ impl TabletRead for Moment {
         let mut one_in = ONE_COLD_IN;
         for (key, value) in self.now[family as usize].range::<[u8], _>(range) {
             self.refuse_cold(family, key, one_in)?;
+            self.refuse_rotten(family, key, Some(value))?;
             one_in = ONE_NEXT_IN;
             if visit(key, value).is_break() {
                 break;
@@ -171,7 +213,12 @@ impl TabletMoment for Moment {
 
 impl Tablet for MemoryTablet {
     fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        Ok(self.lock().now[family as usize].get(key).cloned())
+        let state = self.lock();
+        let value = state.now[family as usize].get(key);
+        match (&state.rot, value) {
+            (Some(rot), Some(value)) if rot.takes(family, key, value) => Err(rotten()),
+            _ => Ok(value.cloned()),
+        }
     }
 
     fn scan(&self, family: TabletFamily, from: &[u8], to: &[u8], visit: &mut TabletVisitor<'_>) -> Result<(), EngineError> {
@@ -202,6 +249,15 @@ impl Tablet for MemoryTablet {
     fn flush(&self) -> Result<(), EngineError> {
         self.lock().flush();
         Ok(())
+    }
+
+    fn verify(&self) -> Result<(), EngineError> {
+        let moment = self.at_once(false);
+        let Some(rot) = &moment.rot else { return Ok(()) };
+        let mut records =
+            TabletFamily::ALL.into_iter().flat_map(|family| moment.now[family as usize].iter().map(move |record| (family, record)));
+        let is_whole = !records.any(|(family, (key, value))| rot.takes(family, key, value));
+        if is_whole { Ok(()) } else { Err(rotten()) }
     }
 
     fn checkpoint(&self, _: &Path) -> Result<(), EngineError> {
@@ -293,5 +349,30 @@ impl TabletStore for MemoryTabletStore {
         let mut shards: Vec<ShardId> = self.lock().keys().map(|(shard, _)| *shard).collect();
         shards.dedup();
         Ok(shards)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rotted_cannot_be_read_until_it_is_written_anew() {
+        let tablet = Arc::new(MemoryTablet::default());
+        let put = |key: &'static str, value: &'static str| TabletChange::Put(TabletFamily::Meta, key.into(), value.into());
+        let get = |key: &str| tablet.get(TabletFamily::Meta, key.as_bytes());
+        tablet.write(vec![put("a", "1"), put("b", "1")]).expect("memory takes it");
+        assert!(!tablet.rot(1), "nothing is in files");
+        tablet.flush().expect("memory takes it");
+        tablet.write(vec![put("b", "2"), put("c", "1")]).expect("memory takes it");
+        assert!(tablet.rot(1) && tablet.verify().is_err());
+        let cold = tablet.in_memory().get(TabletFamily::Meta, b"a");
+        assert!(get("a").is_err() && cold == Err(EngineError::NotInMemory));
+        assert_eq!(["b", "c"].map(get), [Ok(Some("2".into())), Ok(Some("1".into()))]);
+        tablet.flush().expect("memory takes it");
+        tablet.crash(0);
+        assert!(get("a").is_err(), "a crash mends nothing");
+        tablet.write(vec![put("a", "2")]).expect("memory takes it");
+        assert_eq!((get("a"), tablet.verify()), (Ok(Some("2".into())), Ok(())));
     }
 }

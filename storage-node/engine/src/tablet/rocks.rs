@@ -414,6 +414,13 @@ impl Tablet for RocksTablet {
         self.db.flush_cfs_opt(&families, &options).map_err(EngineError::failed("cannot flush a tablet"))
     }
 
+    fn verify(&self) -> Result<(), EngineError> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        options.set_readahead_size(READAHEAD_BYTES);
+        self.db.verify_checksum_opt(&options).map_err(EngineError::failed("cannot read a tablet"))
+    }
+
     fn checkpoint(&self, folder: &Path) -> Result<(), EngineError> {
         self.flush()?;
         let checkpoint = Checkpoint::new(&self.db).map_err(EngineError::failed("cannot begin a checkpoint"))?;
@@ -454,6 +461,25 @@ mod tests {
         let tablet = store().create(SHARD, 1).expect("a tablet");
         tablet.write(vec![put("key", "old")]).expect("it takes a record");
         (tablet, store())
+    }
+
+    #[test]
+    fn one_bit_of_a_file_is_noticed_when_a_tablet_is_verified_and_when_it_is_read() {
+        use std::os::unix::fs::FileExt;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (tablet, store) = written(folder.path());
+        tablet.flush().expect("it is flushed");
+        tablet.verify().expect("it is whole");
+        let files = fs::read_dir(store.path(SHARD, 1)).expect("its folder").filter_map(|entry| Some(entry.ok()?.path()));
+        let table = files.filter(|path| path.extension().is_some_and(|extension| extension == "sst")).min().expect("a table file");
+        let file = fs::OpenOptions::new().read(true).write(true).open(table).expect("it opens");
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, 1).expect("it has a block");
+        file.write_all_at(&[byte[0] ^ 1], 1).and_then(|()| file.sync_all()).expect("it is written");
+        let found = tablet.verify().expect_err("a block has another checksum");
+        assert!(found.to_string().contains("Corruption"), "{found}");
+        let read = tablet.get(TabletFamily::Meta, b"key").expect_err("a record in it cannot be read");
+        assert!(read.to_string().contains("Corruption"), "{read}");
     }
 
     fn first(read: &dyn TabletRead) -> Result<Option<Vec<u8>>, EngineError> {
