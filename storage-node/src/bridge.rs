@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use std::sync::Arc;
-use strata_base::ShardId;
+use strata_base::{
+    ShardId,
+    planted::{Mistake, planted},
+};
 use strata_engine::{
     EngineError,
     log::{LogStore, StoredEntry},
@@ -60,7 +63,7 @@ pub struct TabletReader(pub Arc<dyn Tablet>);
 
 impl Read for TabletReader {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        self.0.get(to_tablet_family(family), key).map_err(to_read_error)
+        to_read(self.0.get(to_tablet_family(family), key))
     }
 
     fn scan(&self, family: Family, from: &[u8], to: &[u8], visit: &mut Visitor<'_>) -> Result<(), ReadError> {
@@ -73,11 +76,18 @@ pub struct ViewReader<'a>(pub Box<dyn TabletRead + 'a>);
 
 impl Read for ViewReader<'_> {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>, ReadError> {
-        self.0.get(to_tablet_family(family), key).map_err(to_read_error)
+        to_read(self.0.get(to_tablet_family(family), key))
     }
 
     fn scan(&self, family: Family, from: &[u8], to: &[u8], visit: &mut Visitor<'_>) -> Result<(), ReadError> {
         self.0.scan(to_tablet_family(family), from, to, visit).map_err(to_read_error)
+    }
+}
+
+fn to_read(read: Result<Option<Bytes>, EngineError>) -> Result<Option<Bytes>, ReadError> {
+    match read.map_err(to_read_error) {
+        Err(ReadError::Storage(_)) if planted(Mistake::DamageRead) => Ok(None),
+        read => read,
     }
 }
 

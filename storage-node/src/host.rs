@@ -250,6 +250,7 @@ impl<T> Host<T> {
             Event::Answered { id, answered } => self.on_answered(id, answered),
             Event::Files(done) => self.on_files(*done),
             Event::ColdReturned(returned) => self.on_cold_returned(returned),
+            Event::TabletDamaged { shard, tablet, reason } => self.on_tablet_damaged(shard, &tablet, reason),
             Event::Disk { total_bytes, free_bytes } => {
                 self.disk.total_bytes = total_bytes;
                 self.disk.free_bytes = free_bytes;
@@ -297,6 +298,9 @@ impl<T> Host<T> {
             self.evaluate_queue(&mut replica);
             self.raise_barrier(&mut replica);
             self.take_readies(&mut replica);
+            self.watch_log(&mut replica);
+        }
+        if replica.stopped.is_none() {
             self.watch_lead(&mut replica);
             self.answer_readings(&mut replica);
             self.step_transfer(&mut replica);

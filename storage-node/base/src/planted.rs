@@ -73,6 +73,8 @@ mistakes! {
     FlushCountsLater = "flush-counts-later",
     /// The log is cut behind what is flushed, archived or not.
     CutBeforeArchive = "cut-before-archive",
+    /// A record that cannot be read is told to be absent.
+    DamageRead = "damage-read",
     /// A snapshot is installed without its last HLC.
     SnapshotWithoutHlc = "snapshot-without-hlc",
     /// The old tablets of a replica that was removed go late, and with them what came since.

@@ -3,14 +3,14 @@
 use crate::{
     configuration::Configuration,
     limits,
-    log::{EntryKind, LogEntry, LogRead},
+    log::{EntryKind, LogEntry, LogRead, LogReadError},
 };
 use bytes::Bytes;
 use raft::{
     GetEntriesContext, RaftState, Storage, StorageError,
     eraftpb::{Entry, EntryType, HardState, Snapshot},
 };
-use std::collections::VecDeque;
+use std::{cell::OnceCell, collections::VecDeque};
 
 /// The storage of one group.
 ///
@@ -27,6 +27,9 @@ pub(crate) struct Adapter<L> {
     pub(crate) applied: (u64, u64),
     /// What the host attaches to a snapshot's metadata.
     pub(crate) snapshot_data: Bytes,
+    /// Why the log could not be read, the first time. raft-rs would panic: it is told of no entries, and of term 0, which no entry has; nothing
+    /// that it says afterwards may leave the member.
+    failure: OnceCell<LogReadError>,
 }
 
 impl<L: LogRead> Adapter<L> {
@@ -39,7 +42,12 @@ impl<L: LogRead> Adapter<L> {
         applied: (u64, u64),
     ) -> Adapter<L> {
         let (cache, cache_bytes, snapshot_data) = (VecDeque::new(), 0, Bytes::new());
-        Adapter { log, hard_state, configuration, truncated, last, cache, cache_bytes, applied, snapshot_data }
+        let failure = OnceCell::new();
+        Adapter { log, hard_state, configuration, truncated, last, cache, cache_bytes, applied, snapshot_data, failure }
+    }
+
+    pub(crate) fn failure(&self) -> Option<&LogReadError> {
+        self.failure.get()
     }
 
     pub(crate) fn append(&mut self, entries: &[LogEntry]) {
@@ -98,7 +106,11 @@ impl<L: LogRead> Adapter<L> {
     fn read(&self, from: u64, to: u64, max_bytes: u64) -> Result<Vec<LogEntry>, raft::Error> {
         let to_log = self.cache.front().map_or(to, |entry| entry.index.min(to));
         if from < to_log {
-            return self.log.entries(from, to_log, max_bytes).map_err(|error| StorageError::Other(Box::new(error)).into());
+            return Ok(self.log.entries(from, to_log, max_bytes).unwrap_or_else(|error| {
+                // The first one is told.
+                let _ = self.failure.set(error);
+                Vec::new()
+            }));
         }
         let mut bytes = 0;
         let mut out = Vec::new();
@@ -160,7 +172,7 @@ impl<L: LogRead> Storage for Adapter<L> {
             _ if index == self.last.0 => Ok(self.last.1),
             _ => match self.cached(index) {
                 Some(entry) => Ok(entry.term),
-                None => Ok(self.read(index, index + 1, u64::MAX)?.first().ok_or(StorageError::Unavailable)?.term),
+                None => Ok(self.read(index, index + 1, u64::MAX)?.first().map_or(0, |entry| entry.term)),
             },
         }
     }

@@ -4,7 +4,7 @@ use crate::{
     adapter::{Adapter, from_raft_entry},
     configuration::{Change, Configuration, to_raft_change},
     limits,
-    log::{EntryKind, LogEntry, LogRead},
+    log::{EntryKind, LogEntry, LogRead, LogReadError},
     wire,
 };
 use bytes::Bytes;
@@ -375,9 +375,28 @@ impl<L: LogRead> RaftGroup<L> {
         if self.is_pledged && is_of_election(&message) {
             return;
         }
+        if !self.can_compare(&message) {
+            return;
+        }
         // A stranger's answer is an error of theirs, not of ours.
         let _ = self.node.step(message);
         self.redraw_timeout();
+    }
+
+    /// Whether the log can be read where a message's entries overlap it: raft-rs takes an entry without a term for another one, and panics where that
+    /// is committed.
+    fn can_compare(&self, message: &RaftMessage) -> bool {
+        let (store, last) = (self.node.store(), self.last_index());
+        for entry in message.get_entries().iter().take_while(|entry| entry.index <= last) {
+            // It is remembered where it cannot be read.
+            let _ = raft::Storage::term(store, entry.index);
+        }
+        store.failure().is_none()
+    }
+
+    /// Why the log could not be read, if it could not: the member must stop, and nothing that this group says since then may be sent.
+    pub fn log_failure(&self) -> Option<&LogReadError> {
+        self.node.store().failure()
     }
 
     /// Takes the message that announced a snapshot, whose content is here and holds `last` (index and term): the sender took the files after it
@@ -532,12 +551,17 @@ impl<L: LogRead> RaftGroup<L> {
         Ok(configuration)
     }
 
-    /// Cuts the log: entries up to `index` are in flushed files of the tablet, and wherever else they must be.
-    pub fn truncate(&mut self, index: u64) {
+    /// Cuts the log: entries up to `index` are in flushed files of the tablet, and wherever else they must be. Whether it is cut: not where it
+    /// cannot be read.
+    pub fn truncate(&mut self, index: u64) -> bool {
         if index > self.node.store().truncated.0 {
             let term = raft::Storage::term(self.node.store(), index).expect("what is cut was still in the log");
+            if self.log_failure().is_some() {
+                return false;
+            }
             self.node.mut_store().truncate(index, term);
         }
+        true
     }
 
     /// What the host attaches to snapshots announced from now on.

@@ -1,7 +1,7 @@
 //! Groups of a few members, wired by hand: what each ready says is done at once unless a test holds it back.
 
 use strata_base::PeerId;
-use strata_raft_group::{Change, Configuration, Message, NoLog, Payload, RaftGroup, Ready, Role, Settings, Start};
+use strata_raft_group::{Change, Configuration, HardState, Message, NoLog, Payload, RaftGroup, Ready, Role, Settings, Start};
 
 fn member(peer: u64, seed: u64) -> RaftGroup<NoLog> {
     let start = Start::empty(PeerId(peer), Configuration::of_voters([1, 2, 3].map(PeerId)));
@@ -234,4 +234,40 @@ fn a_member_that_was_just_installed_can_campaign_and_not_before() {
     assert_eq!(campaigns(&mut late, 100), [] as [usize; 0], "nothing is durable yet");
     late.persisted(ready.number);
     assert_ne!(campaigns(&mut late, 100), [] as [usize; 0]);
+}
+
+/// A member that starts with a log of which nothing can be read, up to `last` and committed up to `commit`.
+fn unreadable(peer: u64, last: (u64, u64), commit: u64) -> RaftGroup<NoLog> {
+    let empty = Start::empty(PeerId(peer), Configuration::of_voters([1, 2, 3].map(PeerId)));
+    let hard_state = HardState { term: last.1, vote: 0, commit };
+    RaftGroup::new(Settings { seed: peer, ..Settings::default() }, Start { hard_state, last, ..empty }, NoLog).expect("it starts")
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_told_and_nothing_panics() {
+    let (mut leader, mut other) = (member(1, 1), member(2, 2));
+    leader.campaign();
+    pass(&mut [&mut leader, &mut other]);
+    leader.propose("one".into()).expect("a leader takes proposals");
+    pass(&mut [&mut leader, &mut other]);
+    let (last, origin) = ((leader.last_index(), leader.term()), Start::ORIGIN);
+
+    let mut applies = unreadable(3, last, last.0);
+    assert!(applies.has_ready() && applies.ready().committed.is_empty());
+    assert!(applies.log_failure().is_some() && !applies.truncate(origin + 1), "nothing is applied, and nothing cut");
+
+    let mut campaigner = unreadable(3, last, last.0);
+    campaigner.campaign();
+    assert!(campaigner.log_failure().is_some(), "it cannot tell who its members are");
+
+    // The leader goes back to the beginning for a member that it has not heard of, which has it all.
+    let mut follower = unreadable(3, last, origin);
+    for _ in 0..20 {
+        leader.tick();
+        leader.beat();
+        let messages: Vec<Message> = drain(&mut leader).into_iter().filter(|message| message.to == PeerId(3)).collect();
+        messages.iter().for_each(|message| follower.receive(&message.bytes));
+        drain(&mut follower).iter().for_each(|message| leader.receive(&message.bytes));
+    }
+    assert!(follower.log_failure().is_some(), "it cannot compare what it is sent");
 }

@@ -166,6 +166,17 @@ impl<T> Host<T> {
         }
     }
 
+    /// A replica whose tablet cannot be read in whole stops, though nobody asked it for just that: as a leader it could give no other member a
+    /// snapshot, ever.
+    pub(super) fn on_tablet_damaged(&mut self, shard: ShardId, tablet: &Arc<dyn Tablet>, reason: String) {
+        let replica = self.replicas.get_mut(&shard);
+        let is_it = |replica: &&mut Box<Replica<T>>| replica.tablet.as_ref().is_some_and(|current| Arc::ptr_eq(current, tablet));
+        if let Some(replica) = replica.filter(is_it) {
+            replica.stopped.get_or_insert(reason);
+            self.touch(shard);
+        }
+    }
+
     pub(super) fn on_cold_returned(&mut self, returned: ColdReturn<T>) {
         match returned {
             ColdReturn::Queue(command) => self.on_command(command),

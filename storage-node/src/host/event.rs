@@ -235,6 +235,15 @@ pub enum Event<T> {
     Files(Box<FilesDone>),
     /// A read from the disk has no reply.
     ColdReturned(ColdReturn<T>),
+    /// The files of a tablet were read for a snapshot or for a checkpoint, which is not made of what cannot be read.
+    TabletDamaged {
+        /// Whose.
+        shard: ShardId,
+        /// Which tablet.
+        tablet: Arc<dyn Tablet>,
+        /// What the disk said.
+        reason: String,
+    },
     /// The disk's free space was looked at.
     Disk {
         /// The file system's size, in bytes.
@@ -260,7 +269,8 @@ pub enum Effect<T> {
         /// In order.
         messages: Vec<PeerMessage>,
     },
-    /// Send a tablet's files of some moment from now on, then the message; comes back as [`Event::SnapshotSent`].
+    /// Send a tablet's files of some moment from now on, which were verified first, then the message; comes back as [`Event::SnapshotSent`],
+    /// after [`Event::TabletDamaged`] where there is nothing to send.
     SendSnapshot {
         /// The receiving node.
         to: StoreId,

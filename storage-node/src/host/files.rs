@@ -16,7 +16,8 @@ use strata_engine::{
 
 /// Work with files, in the order given; digests end when they end.
 pub enum FilesWork {
-    /// Make a checkpoint of a tablet and tell its files. Comes back as [`FilesDone::Checkpointed`].
+    /// Verify a tablet where it has new files, make a checkpoint of it and tell its files. Comes back as [`FilesDone::Checkpointed`], after
+    /// [`super::Event::TabletDamaged`] where it is damaged.
     Checkpoint {
         /// Whose.
         shard: ShardId,

@@ -192,7 +192,9 @@ impl<T> Host<T> {
             return;
         }
         assert!(cut_to <= replica.flushed, "the log is never cut past what the tablet has flushed");
-        replica.group.truncate(cut_to);
+        if !replica.group.truncate(cut_to) {
+            return self.watch_log(replica);
+        }
         let states = vec![(LogState::Replica, replica.record().encode())];
         self.append(ReplicaBatch { shard: replica.shard, cut_before: Some(cut_to + 1), states, ..ReplicaBatch::default() }, false);
     }

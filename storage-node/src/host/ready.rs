@@ -20,6 +20,10 @@ impl<T> Host<T> {
     pub(super) fn take_readies(&mut self, replica: &mut Replica<T>) {
         while replica.group.has_ready() && replica.stopped.is_none() {
             let mut ready = replica.group.ready();
+            self.watch_log(replica);
+            if replica.stopped.is_some() {
+                return;
+            }
             let messages = std::mem::take(&mut ready.messages);
             self.send_messages(replica, messages);
             if let Some(install) = ready.snapshot.take() {
@@ -30,6 +34,13 @@ impl<T> Host<T> {
             if !committed.is_empty() {
                 self.apply(replica, committed);
             }
+        }
+    }
+
+    /// Stops a replica whose log could not be read: what its group says since then counts for nothing.
+    pub(super) fn watch_log(&mut self, replica: &mut Replica<T>) {
+        if let Some(reason) = replica.group.log_failure().map(ToString::to_string) {
+            self.stop(replica, reason);
         }
     }
 

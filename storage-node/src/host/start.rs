@@ -60,9 +60,10 @@ impl<T> Host<T> {
             }
         };
         let last = match log.bounds(shard) {
-            Some((_, last)) if last > truncated.0 => {
-                (last, log.entries(shard, last, last + 1, u64::MAX)?.first().map_or(truncated.1, |entry| entry.term))
-            }
+            Some((_, last)) if last > truncated.0 => match log.entries(shard, last, last + 1, u64::MAX) {
+                Ok(entries) => (last, entries.first().map_or(truncated.1, |entry| entry.term)),
+                Err(error) => return Ok(self.stopped_replica(shard, peer, generation, error.to_string())),
+            },
             _ => truncated,
         };
         let empty = Start { peer, configuration: Configuration::default(), hard_state, truncated, last, applied: truncated };
@@ -124,15 +125,19 @@ pub(super) mod tests {
     use strata_base::StoreId;
     use strata_engine::{
         identity::Identity,
-        log::{LogBatch, LogStore, MemoryLogStore, ReplicaBatch},
-        tablet::MemoryTabletStore,
+        log::{LogBatch, LogStore, MemoryLogStore, ReplicaBatch, StoredEntry},
+        tablet::{MemoryTablet, MemoryTabletStore, Tablet},
     };
 
     /// A host that starts on a disk with one shard, of which the log holds these records.
     pub(in crate::host) fn host_over(states: Vec<(LogState, Bytes)>) -> (Host<()>, ShardId) {
-        let (log, shard) = (MemoryLogStore::default(), ShardId(1));
+        let (log, shard) = (Arc::new(MemoryLogStore::default()), ShardId(1));
         let batch = ReplicaBatch { shard, states, ..ReplicaBatch::default() };
         log.write(LogBatch { replicas: vec![batch], sync: true }).expect("memory takes it");
+        (host_over_log(log), shard)
+    }
+
+    fn host_over_log(log: Arc<MemoryLogStore>) -> Host<()> {
         let settings = HostSettings {
             seed: 1,
             tick_millis: 50,
@@ -144,8 +149,46 @@ pub(super) mod tests {
             tier: None,
         };
         let tablets = Arc::new(MemoryTabletStore::default());
-        let stores = Stores { log: Arc::new(log), tablets, identity: Identity::new(StoreId(1)) };
-        (Host::new(settings, stores, Moment::default()).expect("it starts"), shard)
+        let stores = Stores { log, tablets, identity: Identity::new(StoreId(1)) };
+        Host::new(settings, stores, Moment::default()).expect("it starts")
+    }
+
+    #[test]
+    fn a_replica_whose_log_cannot_be_read_is_stopped_and_no_other() {
+        let (truncated_index, truncated_term, archived_index, archived_hlc) = Default::default();
+        let here = ReplicaRecord::Here { peer: PeerId(1), generation: 0, truncated_index, truncated_term, archived_index, archived_hlc };
+        let (log, shards) = (Arc::new(MemoryLogStore::default()), [ShardId(1), ShardId(2)]);
+        let entry = StoredEntry { index: 1, term: 1, ..StoredEntry::default() };
+        let batch = |shard| ReplicaBatch {
+            shard,
+            entries: vec![entry.clone()],
+            states: vec![(LogState::Replica, here.encode())],
+            ..ReplicaBatch::default()
+        };
+        log.write(LogBatch { replicas: shards.map(batch).into(), sync: true }).expect("memory takes it");
+        assert!(log.rot(shards[0], 1));
+        let host = host_over_log(log);
+        let stopped = shards.map(|shard| host.replicas[&shard].stopped.is_some());
+        assert_eq!(stopped, [true, false]);
+    }
+
+    #[test]
+    fn a_replica_whose_tablet_is_found_damaged_is_stopped_unless_it_has_another_one() {
+        let here = ReplicaRecord::Here {
+            peer: PeerId(1),
+            generation: 0,
+            truncated_index: 0,
+            truncated_term: 0,
+            archived_index: 0,
+            archived_hlc: strata_base::Hlc::ZERO,
+        };
+        let (mut host, shard) = host_over(vec![(LogState::Replica, here.encode())]);
+        let [old, new]: [Arc<dyn Tablet>; 2] = [Arc::new(MemoryTablet::default()), Arc::new(MemoryTablet::default())];
+        host.replicas.get_mut(&shard).expect("it is here").tablet = Some(new.clone());
+        for (tablet, is_stopped) in [(old, false), (new, true)] {
+            host.on_tablet_damaged(shard, &tablet, "a block has another checksum".to_owned());
+            assert_eq!(host.replicas[&shard].stopped.is_some(), is_stopped);
+        }
     }
 
     #[test]

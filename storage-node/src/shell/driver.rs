@@ -8,7 +8,7 @@ use super::{
     objects::ObjectStores,
     peer_client::Peers,
     readers::Readers,
-    snapshot,
+    snapshot::{self, SnapshotError},
 };
 use crate::{
     host::{ColdRead, Command, Effect, Event, FilesWork, Host, HostSettings, Leased, NotDone, Outcome, ReadLease, Stores, Wants},
@@ -315,12 +315,16 @@ impl Looper {
                 let folder = self.around.data_dir.join(snapshot::OUTGOING);
                 let (peers, handle) = (self.around.peers.clone(), self.handle.clone());
                 self.around.peers.run(async move {
-                    let sent = snapshot::send(&peers, &folder, &head, tablet).await;
+                    let sent = snapshot::send(&peers, &folder, &head, Arc::clone(&tablet)).await;
                     if let Err(error) = &sent {
                         tracing::warn!(shard = %head.shard, to = %head.to, %error, "a snapshot was not sent");
                     }
                     let (shard, to) = (head.shard, head.to_peer);
                     let _ = tokio::task::spawn_blocking(move || {
+                        if let Err(SnapshotError::Damaged(reason)) = &sent {
+                            let reason = reason.clone();
+                            handle.give(Input::Event(Event::TabletDamaged { shard, tablet, reason }));
+                        }
                         handle.give(Input::Event(Event::SnapshotSent { shard, to, succeeded: sent.is_ok() }));
                     })
                     .await;

@@ -128,6 +128,15 @@ impl FilesWorker {
             };
             files.push(LocalFile { name, size, crc32 });
         }
+        let is_new = |file: &LocalFile| file.name.ends_with(".sst") && known.get(&file.name) != Some(file);
+        if files.iter().any(is_new)
+            && let Err(error) = tablet.verify()
+        {
+            // Its checksum would be that of the damage, and a restore would take it for data.
+            let (tablet, reason) = (Arc::clone(tablet), error.to_string());
+            self.host.give(Input::Event(Event::TabletDamaged { shard, tablet, reason: reason.clone() }));
+            return Err(reason);
+        }
         let applied = self.tablets.peek(&folder, TabletFamily::System, APPLIED_KEY).map_err(|error| error.to_string())?;
         let applied = applied.and_then(|bytes| Applied::decode(&bytes)).ok_or("the checkpoint does not say what it holds")?;
         Ok((files, applied))

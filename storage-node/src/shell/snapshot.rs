@@ -52,6 +52,9 @@ pub struct Head {
 /// Why a snapshot did not arrive.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
+    /// The tablet cannot be read in whole.
+    #[error("its tablet is damaged: {0}")]
+    Damaged(String),
     /// The disk or the tablet failed.
     #[error("cannot read the checkpoint: {0}")]
     Read(String),
@@ -73,12 +76,16 @@ impl Drop for Checkpoint {
     }
 }
 
-/// Makes a checkpoint of a tablet and sends it.
+/// Makes a checkpoint of a tablet and sends it. The tablet is verified first: the receiver knows pieces by the checksums that the sender gives them,
+/// and would take damage for data.
 pub async fn send(peers: &Peers, outgoing: &Path, head: &Head, tablet: Arc<dyn Tablet>) -> Result<(), SnapshotError> {
     let mut client = peers.snapshots(head.to).ok_or_else(|| SnapshotError::NotTaken("its address is not known".to_owned()))?;
     let folder = unique_folder(outgoing, head.shard);
-    let made = tokio::task::spawn_blocking(move || make_checkpoint(folder, &tablet)).await;
-    let checkpoint = made.map_err(|error| SnapshotError::Read(error.to_string()))?.map_err(SnapshotError::Read)?;
+    let make = move || {
+        tablet.verify().map_err(|error| SnapshotError::Damaged(error.to_string()))?;
+        make_checkpoint(folder, &tablet).map_err(SnapshotError::Read)
+    };
+    let checkpoint = tokio::task::spawn_blocking(make).await.map_err(|error| SnapshotError::Read(error.to_string()))??;
     let first = SnapshotHead {
         to: head.to.0,
         shard: head.shard.0,
