@@ -25,6 +25,7 @@ mod account;
 mod bucket;
 mod checks;
 mod client;
+mod damage;
 mod draws;
 mod effects;
 mod evidence;
@@ -72,10 +73,11 @@ pub use schedule::{Fault, Loss, TimedFault, Victim, Work};
 pub use shrink::{Shrunk, shrink};
 use std::{
     any::Any,
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 pub use steps::Step;
-use strata_base::StoreId;
+use strata_base::{ShardId, StoreId};
 use strata_node::host::Event;
 pub use violation::{Check, Violation};
 
@@ -134,6 +136,8 @@ struct Simulation {
     /// How often everything was mended.
     era: u64,
     has_lost_disk: bool,
+    /// Replicas that stopped, by the life of their node.
+    stopped: BTreeSet<(u64, usize, ShardId)>,
     /// Faults that made a difference.
     faults: u64,
     crashes: u64,
@@ -173,6 +177,7 @@ impl Simulation {
             evidence: Evidence::default(),
             era: 0,
             has_lost_disk: false,
+            stopped: BTreeSet::new(),
             faults: 0,
             crashes: 0,
             ends: Vec::new(),
@@ -208,7 +213,7 @@ impl Simulation {
     fn played(self) -> Played {
         let (crowd, steps) = (&self.crowd, self.trace.steps());
         let summary = format!(
-            "{} nodes, {} shards: {} acknowledged, {} read by leases, {} unknown, {} refused by full disks, {} crashes, {} snapshots, {} restores ({} tablets compared), {} comparisons, {steps} steps",
+            "{} nodes, {} shards: {} acknowledged, {} read by leases, {} unknown, {} refused by full disks, {} crashes, {} replicas stopped, {} snapshots, {} restores ({} tablets compared), {} comparisons, {steps} steps",
             self.nodes.len(),
             self.options.shards,
             crowd.acknowledged,
@@ -216,6 +221,7 @@ impl Simulation {
             crowd.unknown,
             crowd.refused,
             self.crashes,
+            self.stopped.len(),
             self.snapshots,
             self.bucket.as_ref().map_or(0, |bucket| bucket.restores),
             self.bucket.as_ref().map_or(0, |bucket| bucket.compared),
@@ -412,7 +418,7 @@ impl Simulation {
             Action::Arrive { node, life, event } if self.lives(node, life) => self.arrive(node, event),
             Action::WriteLog { node, life } if self.lives(node, life) => self.log_written(node),
             Action::Flush { node, life, shard, generation, applied, tablet } if self.lives(node, life) => {
-                self.flush(node, &tablet, Event::Flushed { shard, generation, applied: Some(applied) });
+                self.flush(node, &tablet, (shard, generation, applied));
             }
             Action::Purge { node, life } if self.lives(node, life) => self.purged(node),
             Action::ReadCold { node, life, read } if self.lives(node, life) => self.read_cold(node, *read),

@@ -235,6 +235,14 @@ impl Simulation {
         if let FilesWork::Seal { shard, tablet } = &work {
             self.judge_restored(*shard, tablet);
         }
+        let work = match work {
+            FilesWork::Checkpoint { shard, attempt, tablet, known } => {
+                // What is not whole says so again when it is read.
+                let tablet = self.whole(node, shard, &tablet).unwrap_or(tablet);
+                FilesWork::Checkpoint { shard, attempt, tablet, known }
+            }
+            work => work,
+        };
         let done = self.nodes[node].work_with_files(work);
         let now = self.queue.now();
         let delay = self.draws.store.u64(100..5 * MILLI);

@@ -8,7 +8,7 @@ use super::{
     steps::Step,
 };
 use std::sync::Arc;
-use strata_base::StoreId;
+use strata_base::{ShardId, StoreId};
 use strata_engine::{
     log::LogStore,
     tablet::{Tablet, TabletStore},
@@ -212,11 +212,14 @@ impl Simulation {
     }
 
     /// The disk writes a tablet; the host hears of it a little later.
-    pub(super) fn flush(&mut self, node: usize, tablet: &Arc<dyn Tablet>, flushed: Event<Token>) {
+    pub(super) fn flush(&mut self, node: usize, tablet: &Arc<dyn Tablet>, (shard, generation, applied): (ShardId, u64, u64)) {
+        if let Some(micros) = self.nodes[node].next_flush_fails.take() {
+            return self.flush_fails(node, (shard, generation), micros);
+        }
         match self.step(node, &[Step::Flush], |_| tablet.flush()) {
             Some(Ok(())) => {
                 let delay = self.draws.disks.u64(100..5 * MILLI);
-                self.arrive_after(delay, node, flushed);
+                self.arrive_after(delay, node, Event::Flushed { shard, generation, applied: Some(applied) });
             }
             Some(Err(error)) => self.breaks(Check::Host.says(error.to_string())),
             None => {}
@@ -241,7 +244,7 @@ impl Simulation {
     }
 
     /// Old generations go.
-    pub(super) fn retained(&mut self, node: usize, shard: strata_base::ShardId, keep: Option<u64>) {
+    pub(super) fn retained(&mut self, node: usize, shard: ShardId, keep: Option<u64>) {
         let tablets = self.nodes[node].disk.tablets.clone();
         if let Some(Err(error)) = self.step(node, &[Step::RetainTablet], |_| tablets.retain(shard, keep)) {
             self.breaks(Check::Host.says(error.to_string()));
@@ -250,7 +253,10 @@ impl Simulation {
 
     /// The files of a snapshot are taken: from here on the tablet may change.
     pub(super) fn take_snapshot(&mut self, node: usize, mut parcel: Parcel) {
-        let Some(copy) = self.step(node, &[Step::ReadSnapshot], |_| parcel.tablet.duplicate()) else { return };
+        let Some(whole) = self.whole(node, parcel.shard, &parcel.tablet) else {
+            return self.arrive(node, Event::SnapshotSent { shard: parcel.shard, to: parcel.to_peer, succeeded: false });
+        };
+        let Some(copy) = self.step(node, &[Step::ReadSnapshot], |_| whole.duplicate()) else { return };
         let Some(copy) = copy else { return self.breaks(Check::Host.says("a tablet in memory has no copy")) };
         parcel.tablet = copy;
         let longest = if self.draws.network.u8(..5) == 0 { 2 * SECOND } else { 50 * MILLI };

@@ -34,6 +34,9 @@ impl Simulation {
     /// Every command in a shard's log has a later HLC than all before it.
     pub(super) fn look_at_log(&mut self, node: usize, replica: &ShardReport) -> Result<(), Violation> {
         let (log, shard) = (&self.nodes[node].disk.log, replica.shard);
+        if self.nodes[node].disk.damaged.contains(&shard) {
+            return Ok(());
+        }
         let read = self.evidence.logs.entry(shard).or_default();
         let Some((first, last)) = log.bounds(shard) else { return Ok(()) };
         let (from, to) = (first.max(read.index + 1), last.min(replica.applied));

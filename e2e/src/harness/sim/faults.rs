@@ -99,6 +99,9 @@ impl Simulation {
                 false
             }
             Fault::Operator(ref fault) => self.inflict_on_operators(fault),
+            Fault::FailFlush { node, micros } => self.nodes[node].next_flush_fails.replace(micros).is_none(),
+            Fault::RotTablet { node, shard, one_in } => self.rot_tablet(node, shard, one_in),
+            Fault::RotLog { node, shard, one_in } => self.rot_log(node, shard, one_in),
         }
     }
 
@@ -132,7 +135,8 @@ impl Simulation {
     }
 
     fn lose_disk_once(&mut self, node: usize, micros: u64) -> bool {
-        let may_lose = !self.has_lost_disk && self.hand.may_replace();
+        let is_other_damaged = self.damaged().is_some_and(|damaged| damaged != node);
+        let may_lose = !self.has_lost_disk && !is_other_damaged && self.hand.may_replace();
         if may_lose {
             self.has_lost_disk = true;
             self.lose_disk(node);
@@ -151,7 +155,7 @@ impl Simulation {
         is_running
     }
 
-    fn restart_after(&mut self, node: usize, micros: u64) {
+    pub(super) fn restart_after(&mut self, node: usize, micros: u64) {
         let life = self.nodes[node].life;
         self.queue.after(micros, Action::Restart { node, life });
     }
@@ -170,11 +174,15 @@ impl Simulation {
             }
             self.nodes[node].slow_until = now;
             self.nodes[node].next_append_fails = None;
+            self.nodes[node].next_flush_fails = None;
             self.nodes[node].doom = None;
             self.nodes[node].full_until = now;
             let event = self.nodes[node].disk_event(now);
             self.arrive_after(MILLI, node, event);
             self.nodes[node].stalled_until = now;
+            if !self.nodes[node].unflushed.is_empty() {
+                self.crash(node);
+            }
             if self.nodes[node].host.is_none() {
                 self.start(node);
             }

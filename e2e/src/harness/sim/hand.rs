@@ -177,6 +177,7 @@ impl Simulation {
             }
         }
         self.step_replacement();
+        self.replace_damaged();
         if self.options.compares && self.era == 0 {
             self.compare_replicas();
         }
@@ -271,6 +272,12 @@ impl Simulation {
         reports.max_by_key(|(_, replica)| replica.term)
     }
 
+    /// Whether a replica says that it stopped.
+    fn has_stopped(&self, store: StoreId, shard: ShardId) -> bool {
+        let host = self.nodes.iter().find(|node| node.store() == store).and_then(|node| node.host.as_ref());
+        host.is_some_and(|host| host.report().shards.iter().any(|replica| replica.shard == shard && replica.stopped.is_some()))
+    }
+
     /// A node's disk is lost: it comes back with an empty one, as another store.
     pub(super) fn lose_disk(&mut self, node: usize) {
         self.crash(node);
@@ -329,7 +336,8 @@ impl Simulation {
             is_done = false;
             if self.nodes[leader].store() == old {
                 // It cannot leave while it leads.
-                let successor = report.members.iter().find(|member| member.store != old && member.role == MemberRole::Voter);
+                let mut voters = report.members.iter().filter(|member| member.store != old && member.role == MemberRole::Voter);
+                let successor = voters.find(|member| !self.has_stopped(member.store, shard));
                 let Some(to) = successor.map(|member| member.peer) else { continue };
                 self.order(leader, OrderKind::TransferLeader { shard, to });
             } else if !changes.is_empty() {

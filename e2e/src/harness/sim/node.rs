@@ -7,8 +7,11 @@ use super::{
     steps::Doom,
 };
 use fastrand::Rng;
-use std::{collections::VecDeque, sync::Arc};
-use strata_base::StoreId;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+use strata_base::{ShardId, StoreId};
 use strata_engine::{
     EngineError,
     identity::Identity,
@@ -37,11 +40,19 @@ pub(super) struct Disk {
     pub(super) tablets: Arc<MemoryTabletStore>,
     pub(super) identity: Identity,
     pub(super) files: Files,
+    /// Shards of which something on it cannot be read.
+    pub(super) damaged: BTreeSet<ShardId>,
 }
 
 impl Disk {
     pub(super) fn empty(store: StoreId) -> Disk {
-        Disk { log: Arc::default(), tablets: Arc::default(), identity: Identity::new(store), files: Files::default() }
+        Disk {
+            log: Arc::default(),
+            tablets: Arc::default(),
+            identity: Identity::new(store),
+            files: Files::default(),
+            damaged: BTreeSet::new(),
+        }
     }
 }
 
@@ -67,6 +78,10 @@ pub(super) struct Node {
     pub(super) full_until: u64,
     /// Where its next append fails: how long its process is gone then, in microseconds.
     pub(super) next_append_fails: Option<u64>,
+    /// Where its next flush fails: how much later its process is started anew, in microseconds.
+    pub(super) next_flush_fails: Option<u64>,
+    /// Shards whose tablets this process could not flush.
+    pub(super) unflushed: BTreeSet<ShardId>,
     /// At which step its process ends.
     pub(super) doom: Option<Doom>,
     /// What its connections were last told of leaders.
@@ -91,6 +106,8 @@ impl Node {
             slow_until: 0,
             full_until: 0,
             next_append_fails: None,
+            next_flush_fails: None,
+            unflushed: BTreeSet::new(),
             doom: None,
             routes: Arc::default(),
             boot_ms,
@@ -146,6 +163,7 @@ impl Node {
         self.inbox.clear();
         self.is_turn_due = false;
         self.stalled_until = 0;
+        self.unflushed.clear();
         self.disk.files.crash();
         let written = draws.usize(..=self.writes.len());
         for (_, batch) in self.writes.drain(..).take(written) {

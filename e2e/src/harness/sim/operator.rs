@@ -139,7 +139,7 @@ impl Simulation {
 
     /// Whether all that was ordered is done, and nothing is left to order.
     pub(super) fn is_ordered(&self) -> bool {
-        self.hand.is_idle() && self.operators.as_ref().is_none_or(|operators| operators.is_at_rest)
+        self.hand.is_idle() && self.damaged().is_none() && self.operators.as_ref().is_none_or(|operators| operators.is_at_rest)
     }
 
     /// Whether the cluster was founded.

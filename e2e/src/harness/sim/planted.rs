@@ -23,6 +23,8 @@ pub enum Planted {
     StaleReads,
     /// Readers look at a clock that is behind that of their host.
     LateClocks,
+    /// A snapshot or a checkpoint of a tablet that cannot be read in whole is made of what can be read.
+    DamageSpread,
     /// Kubernetes takes a status whatever version it was decided from.
     BlindWrites,
     /// A rule of the nodes is broken.
@@ -31,7 +33,7 @@ pub enum Planted {
 
 impl Planted {
     /// Mistakes of the world around the nodes.
-    const OF_WORLD: [(Planted, &str); 9] = [
+    const OF_WORLD: [(Planted, &str); 10] = [
         (Planted::ForgetfulLog, "forgetful-log"),
         (Planted::FailedAppendBelieved, "failed-append-believed"),
         (Planted::CommandsTwice, "commands-twice"),
@@ -40,6 +42,7 @@ impl Planted {
         (Planted::PromisesTooMuch, "promises-too-much"),
         (Planted::StaleReads, "stale-reads"),
         (Planted::LateClocks, "late-clocks"),
+        (Planted::DamageSpread, "damage-spread"),
         (Planted::BlindWrites, "blind-writes"),
     ];
 

@@ -4,7 +4,7 @@
 //! [`VERSION`], and `strata-sim replay FILE` plays it.
 
 use super::{
-    Check, Played, Simulation, Violation,
+    Check, Played, Simulation, Violation, damage,
     limits::{FAULTS_MAX, LOSSES_MAX, SEEDS_MAX},
     operator_faults,
     options::Options,
@@ -83,6 +83,7 @@ impl Run {
         let mut faults = draw_faults(&options, &swarm, &mut of_faults);
         let losses = if has_bucket { draw_losses(&options, &swarm, &mut of_losses) } else { Vec::new() };
         faults.extend(operated);
+        faults.extend(damage::draw(&options, &swarm, &mut root.fork()));
         faults.sort_by_key(|timed| timed.at_micros);
         Run { about: format!("drawn from seed {seed}"), planted, expects: None, seed: draws, seeds: 1, options, faults, losses }
     }

@@ -79,6 +79,12 @@ pub enum Fault {
     EndAt { node: usize, step: Step, is_done: bool, micros: u64 },
     /// Something befalls the operators, where there are any.
     Operator(OperatorFault),
+    /// The next flush of a tablet of a node fails: its replica stops, and the process is started anew `micros` later.
+    FailFlush { node: usize, micros: u64 },
+    /// On the disk of a node one record in `one_in` of a shard's tablet cannot be read any more.
+    RotTablet { node: usize, shard: usize, one_in: u32 },
+    /// On the disk of a node one entry in `one_in` of a shard's log cannot be read any more.
+    RotLog { node: usize, shard: usize, one_in: u32 },
 }
 
 /// A fault and its moment.
@@ -321,7 +327,9 @@ impl Fault {
             | Fault::FailAppend { node, .. }
             | Fault::FillDisk { node, .. }
             | Fault::EndAt { node, .. }
+            | Fault::FailFlush { node, .. }
             | Fault::LoseDisk { node, .. } => (vec![node], None),
+            Fault::RotTablet { node, shard, .. } | Fault::RotLog { node, shard, .. } => (vec![node], Some(shard)),
             Fault::TransferLeader { shard, .. } | Fault::MoveMember { shard, .. } | Fault::Checkpoint { shard } => {
                 (Vec::new(), Some(shard))
             }
@@ -349,7 +357,7 @@ impl Fault {
 
     /// Whether members come or go by it.
     pub(super) fn changes_members(&self) -> bool {
-        matches!(self, Fault::LoseDisk { .. } | Fault::MoveMember { .. })
+        matches!(self, Fault::LoseDisk { .. } | Fault::MoveMember { .. } | Fault::RotTablet { .. } | Fault::RotLog { .. })
     }
 
     /// Whether every node and shard that it names is there.
@@ -411,6 +419,15 @@ impl fmt::Display for Fault {
                 write!(out, "node {node} ends {side} it next {}, and starts again after {}", step.text(), ms(micros))
             }
             Fault::Operator(fault) => fault.fmt(out),
+            Fault::FailFlush { node, micros } => {
+                write!(out, "the next flush of node {node} fails, and it is started anew after {}", ms(micros))
+            }
+            Fault::RotTablet { node, shard, one_in } => {
+                write!(out, "one record in {one_in} of the tablet of shard {shard} on node {node} cannot be read")
+            }
+            Fault::RotLog { node, shard, one_in } => {
+                write!(out, "one entry in {one_in} of the log of shard {shard} on node {node} cannot be read")
+            }
         }
     }
 }
