@@ -46,6 +46,16 @@ impl<L: LogRead> Adapter<L> {
         Adapter { log, hard_state, configuration, truncated, last, cache, cache_bytes, applied, snapshot_data, failure }
     }
 
+    /// Whether the log can be read where entries that come in overlap it: raft-rs takes one without a term for another one, and panics where that is
+    /// committed.
+    pub(crate) fn can_compare(&self, entries: &[Entry]) -> bool {
+        for entry in entries.iter().take_while(|entry| entry.index <= self.last.0) {
+            // It is remembered where it cannot be read.
+            let _ = self.term(entry.index);
+        }
+        self.failure.get().is_none()
+    }
+
     pub(crate) fn failure(&self) -> Option<&LogReadError> {
         self.failure.get()
     }

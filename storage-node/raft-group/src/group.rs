@@ -375,23 +375,12 @@ impl<L: LogRead> RaftGroup<L> {
         if self.is_pledged && is_of_election(&message) {
             return;
         }
-        if !self.can_compare(&message) {
+        if !self.node.store().can_compare(message.get_entries()) {
             return;
         }
         // A stranger's answer is an error of theirs, not of ours.
         let _ = self.node.step(message);
         self.redraw_timeout();
-    }
-
-    /// Whether the log can be read where a message's entries overlap it: raft-rs takes an entry without a term for another one, and panics where that
-    /// is committed.
-    fn can_compare(&self, message: &RaftMessage) -> bool {
-        let (store, last) = (self.node.store(), self.last_index());
-        for entry in message.get_entries().iter().take_while(|entry| entry.index <= last) {
-            // It is remembered where it cannot be read.
-            let _ = raft::Storage::term(store, entry.index);
-        }
-        store.failure().is_none()
     }
 
     /// Why the log could not be read, if it could not: the member must stop, and nothing that this group says since then may be sent.
