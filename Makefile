@@ -5,7 +5,7 @@ CARGO_TARGET_DIR ?= $(STRATA_CACHE)/target
 export STRATA_CACHE CARGO_TARGET_DIR
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build fmt lint test demo demo-down bench sim planted siege siege-kubernetes fuzz
+.PHONY: help deps build fmt lint test demo demo-down bench sim planted siege siege-kubernetes fuzz coverage
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F '|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -45,6 +45,10 @@ siege-kubernetes: ## A cluster on a real Kubernetes under all faults: `make sieg
 	@e2e/suite --deps
 	cargo build --locked --workspace --bins
 	@ulimit -n "$$(ulimit -Hn)"; exec "$(CARGO_TARGET_DIR)/debug/strata-siege" --kubernetes --minutes $(or $(MINUTES),20) $(if $(SEED),--seed $(SEED)) $(SIEGE)
+
+coverage: ## The share of lines that seeds of the simulation alone come to: `make coverage SEEDS=1000`
+	@e2e/suite --deps
+	@e2e/coverage $(or $(SEEDS),1000)
 
 fuzz: ## libFuzzer over every decoder in turn, or over one: `make fuzz TARGET=records SECONDS=600`
 	@e2e/suite --deps

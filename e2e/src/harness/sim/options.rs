@@ -55,6 +55,9 @@ pub struct Options {
     pub operator: Option<OperatorTrouble>,
 }
 
+/// A pledge that outlasts elections, in milliseconds.
+pub(super) const LONG_PLEDGE_MILLIS: u64 = 4 * limits::PLEDGE_MILLIS;
+
 /// How often requests to the store of objects go wrong, in thousandths: [`PerMille`] as a schedule's file has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -179,7 +182,7 @@ impl Options {
             skew_stays: skew_stays && !swarm.replacement,
             time_is_sound: !(is_skewed && is_wild) || keeps_time,
             leases: draws.u8(..4) > 0,
-            pledge_millis: if draws.bool() { 4 * limits::PLEDGE_MILLIS } else { limits::PLEDGE_MILLIS },
+            pledge_millis: if draws.bool() { LONG_PLEDGE_MILLIS } else { limits::PLEDGE_MILLIS },
             store: has_bucket.then(|| StoreTrouble::draw(draws)),
             is_lost_amid,
             compares: false,

@@ -87,6 +87,16 @@ impl Planted {
         self == Planted::BlindWrites || self.rule().is_some_and(|rule| of_operators.contains(&rule))
     }
 
+    /// Whether it can only show where leaders read by leases, or where they do not.
+    pub(super) fn needs_leases(self) -> Option<bool> {
+        use Mistake::{LeaseInTransfer, PledgeForgotten, PledgeIgnored, ReadWithoutProof};
+        match self.rule() {
+            Some(LeaseInTransfer | PledgeForgotten | PledgeIgnored) => Some(true),
+            Some(ReadWithoutProof) => Some(false),
+            _ => (self == Planted::LateClocks).then_some(true),
+        }
+    }
+
     /// Whether it can only show beside a bucket.
     pub fn needs_bucket(self) -> bool {
         use Mistake::{

@@ -7,7 +7,7 @@ use super::{
     Check, Played, Simulation, Violation, damage,
     limits::{FAULTS_MAX, LOSSES_MAX, SEEDS_MAX},
     operator_faults,
-    options::Options,
+    options::{LONG_PLEDGE_MILLIS, Options},
     planted::Planted,
     schedule::{Loss, TimedFault, draw_faults, draw_losses},
 };
@@ -78,6 +78,9 @@ impl Run {
         let mut root = Rng::with_seed(seed);
         let (mut of_options, mut of_faults, mut of_losses) = (root.fork(), root.fork(), root.fork());
         let (mut options, swarm) = Options::draw(has_bucket, &mut of_options);
+        if let Some(leases) = planted.and_then(Planted::needs_leases) {
+            (options.leases, options.pledge_millis) = (leases, LONG_PLEDGE_MILLIS);
+        }
         let (draws, mut of_operator) = (root.u64(..), root.fork());
         let operated = operator_faults::draw(&mut options, by_operators, &mut of_operator);
         let mut faults = draw_faults(&options, &swarm, &mut of_faults);
