@@ -67,14 +67,19 @@ impl<T> Host<T> {
     fn report_replica(&self, replica: &Replica<T>) -> ShardReport {
         let descriptor = replica.descriptor.as_ref();
         let own = replica.group.peer();
-        let role = match (replica.lead, replica.group.role()) {
+        let raft_role = match replica.group.role() {
+            // Whoever stopped leads nobody, whatever its group still says.
+            Role::Leader | Role::Candidate if replica.stopped.is_some() => Role::Follower(None),
+            role => role,
+        };
+        let role = match (replica.lead, raft_role) {
             (Lead::Serving(_), Role::Leader) => ShardRole::Leader,
             (_, Role::Leader) => ShardRole::LeaderElect,
             (_, Role::Candidate) => ShardRole::Candidate,
             (_, Role::Follower(_)) if replica.group.configuration().is_voter(own) => ShardRole::Follower,
             (_, Role::Follower(_)) => ShardRole::Learner,
         };
-        let leader = match replica.group.role() {
+        let leader = match raft_role {
             Role::Leader => Some(own),
             Role::Follower(leader) => leader,
             Role::Candidate => None,

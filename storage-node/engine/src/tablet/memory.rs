@@ -28,7 +28,7 @@ struct State {
     /// The batches since the last flush, and about as many bytes as they take.
     unflushed: Vec<Vec<TabletChange>>,
     unflushed_bytes: usize,
-    rot: Option<Rot>,
+    rot: Vec<Rot>,
 }
 
 /// What of the files cannot be read any more: one record in `one_in`, as long as it is what it was when they rotted.
@@ -42,6 +42,10 @@ impl Rot {
     fn takes(&self, family: TabletFamily, key: &[u8], value: &Bytes) -> bool {
         crc32fast::hash(key).is_multiple_of(self.one_in) && self.files[family as usize].get(key) == Some(value)
     }
+}
+
+fn is_rotten(rots: &[Rot], family: TabletFamily, key: &[u8], value: &Bytes) -> bool {
+    rots.iter().any(|rot| rot.takes(family, key, value))
 }
 
 /// What a real tablet says where a block of its files has another checksum.
@@ -68,7 +72,7 @@ impl State {
     }
 
     fn flush(&mut self) {
-        *self = State { rot: self.rot.take(), ..State::durable(self.now.clone()) };
+        *self = State { rot: std::mem::take(&mut self.rot), ..State::durable(self.now.clone()) };
     }
 }
 
@@ -96,13 +100,17 @@ impl MemoryTablet {
         *state = State { rot, ..State::durable(left) };
     }
 
-    /// From now on one record in `one_in` of those in files cannot be read, until it is written anew. Whether there are such records.
+    /// From now on one record in `one_in` of those in files cannot be read, until it is written anew. Whether there are such records: where all were
+    /// written anew and not flushed, a crash brings them back.
     pub fn rot(&self, one_in: u32) -> bool {
-        {
-            let mut state = self.lock();
-            state.rot = Some(Rot { files: state.flushed.clone(), one_in: one_in.max(1) });
+        let mut state = self.lock();
+        let rot = Rot { files: state.flushed.clone(), one_in: one_in.max(1) };
+        let takes = |family: TabletFamily| rot.files[family as usize].iter().any(|(key, value)| rot.takes(family, key, value));
+        let has_rotted = TabletFamily::ALL.into_iter().any(takes);
+        if has_rotted {
+            state.rot.push(rot);
         }
-        self.verify().is_err()
+        has_rotted
     }
 
     /// Batches that a crash may take.
@@ -129,15 +137,15 @@ impl MemoryTablet {
 struct Moment {
     now: Families,
     flushed: Families,
-    rot: Option<Rot>,
+    rot: Vec<Rot>,
     is_in_memory: bool,
 }
 
 impl Moment {
     /// What rotted is in no memory, and cannot be read from the disk.
     fn refuse_rotten(&self, family: TabletFamily, key: &[u8], value: Option<&Bytes>) -> Result<(), EngineError> {
-        match (&self.rot, value) {
-            (Some(rot), Some(value)) if rot.takes(family, key, value) => {
+        match value {
+            Some(value) if is_rotten(&self.rot, family, key, value) => {
                 Err(if self.is_in_memory { EngineError::NotInMemory } else { rotten() })
             }
             _ => Ok(()),
@@ -215,9 +223,9 @@ impl Tablet for MemoryTablet {
     fn get(&self, family: TabletFamily, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         let state = self.lock();
         let value = state.now[family as usize].get(key);
-        match (&state.rot, value) {
-            (Some(rot), Some(value)) if rot.takes(family, key, value) => Err(rotten()),
-            _ => Ok(value.cloned()),
+        match value {
+            Some(value) if is_rotten(&state.rot, family, key, value) => Err(rotten()),
+            value => Ok(value.cloned()),
         }
     }
 
@@ -253,10 +261,9 @@ impl Tablet for MemoryTablet {
 
     fn verify(&self) -> Result<(), EngineError> {
         let moment = self.at_once(false);
-        let Some(rot) = &moment.rot else { return Ok(()) };
         let mut records =
             TabletFamily::ALL.into_iter().flat_map(|family| moment.now[family as usize].iter().map(move |record| (family, record)));
-        let is_whole = !records.any(|(family, (key, value))| rot.takes(family, key, value));
+        let is_whole = moment.rot.is_empty() || !records.any(|(family, (key, value))| is_rotten(&moment.rot, family, key, value));
         if is_whole { Ok(()) } else { Err(rotten()) }
     }
 
@@ -374,5 +381,8 @@ mod tests {
         assert!(get("a").is_err(), "a crash mends nothing");
         tablet.write(vec![put("a", "2")]).expect("memory takes it");
         assert_eq!((get("a"), tablet.verify()), (Ok(Some("2".into())), Ok(())));
+        assert!(tablet.rot(1), "what was written anew hides what rotted");
+        tablet.crash(0);
+        assert!(get("a").is_err() && tablet.verify().is_err(), "and a crash brings it back");
     }
 }
