@@ -6,11 +6,11 @@
 mod schedules;
 mod walk;
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, time::SystemTime};
 use strata_e2e::{
     checker,
     failure::Failure,
-    harness::sim::{Check, Planted, Played, Run},
+    harness::sim::{Check, FINDER, Planted, Played, Run},
     say::say,
 };
 
@@ -25,6 +25,9 @@ const COMPARED_SEEDS: std::ops::RangeInclusive<u64> = 1..=10;
 
 /// Seeds whose histories the checker outside judges.
 const JUDGED: [u64; 5] = [4, 14, 19, 26, 27];
+
+/// Seeds beside a bucket whose histories the checker outside judges.
+const INHERITING: std::ops::RangeInclusive<u64> = 1..=4;
 
 /// Seeds among which a planted mistake must show.
 const PLANTED_SEEDS: std::ops::RangeInclusive<u64> = 1..=40;
@@ -91,6 +94,20 @@ fn what_is_lost_comes_back_from_the_bucket() -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_life_goes_on_from_what_the_one_before_left() -> Result<(), Failure> {
+    let mut gone_on = 0;
+    for seed in INHERITING {
+        let played = hold_restores(seed, None)?;
+        judge(seed, &played)?;
+        let operations = played.history.operations();
+        let found: BTreeSet<&String> = operations.iter().filter(|one| one.client == FINDER).map(|one| &one.key).collect();
+        gone_on += operations.iter().filter(|one| one.client != FINDER && found.contains(&one.key)).count();
+    }
+    say(format!("simulation: {gone_on} commands on keys of earlier lives"));
+    Failure::unless(gone_on > 200, || format!("only {gone_on} commands on keys of earlier lives"))
 }
 
 #[test]

@@ -58,6 +58,17 @@ fn is_counter(key: &str) -> bool {
 }
 
 impl Account {
+    /// A life begins with a value of a key.
+    pub(super) fn begin(&mut self, key: &str, value: &str) {
+        if is_counter(key) {
+            let number = value.parse().unwrap_or_default();
+            self.tallies.insert(key.to_owned(), Tally { given: number, acknowledged: number, ..Tally::default() });
+        }
+        if is_own(key) {
+            self.owns.insert(key.to_owned(), Own { acknowledged: Some(value.to_owned()), ..Own::default() });
+        }
+    }
+
     /// A command is given to a node: what its reply must say. `before` are the commands of the same pipeline that come before it.
     pub(super) fn expect(&mut self, key: &str, call: &Call, before: &[(String, Call)]) -> Expected {
         if is_counter(key) {

@@ -357,6 +357,7 @@ impl Simulation {
             Ok(held) => held,
             Err(error) => return self.breaks(Check::Host.says(error.to_string())),
         };
+        self.inherit(shard, tablet, origin.cut.hlc);
         let before: Option<Shown> = self.witness.shown_at(origin.shard, origin.cut.index);
         if before.is_some_and(|before| before != held) {
             let index = origin.cut.index;

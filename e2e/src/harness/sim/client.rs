@@ -4,13 +4,14 @@ use super::{
     Check, Simulation,
     account::{Account, Expected},
     node::EPOCH_MILLIS,
+    pairs,
     planted::Planted,
     queue::{Action, MILLI, SECOND, Token},
 };
 use crate::history::{Call, Fate, History, Operation};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use strata_base::{Hlc, ShardId};
 use strata_kv::{Overlay, Reply, View, command, slot::slot_of};
 use strata_node::bridge::TabletReader;
@@ -56,12 +57,16 @@ pub(super) struct Crowd {
     pub(super) history: History,
     next_token: Token,
     unique: u64,
-    /// How often everything was lost: each life has keys of its own.
-    life: u32,
+    /// How often everything was lost.
+    pub(super) life: u32,
+    /// Keys that were ever asked for.
+    pub(super) known: BTreeSet<String>,
+    /// Shards of which it is known what this life begins with.
+    pub(super) inherited: BTreeSet<ShardId>,
     page: u32,
     page_commands: u32,
     page_unknown: u32,
-    account: Account,
+    pub(super) account: Account,
     /// Once it is there, what is left to do; nothing else is begun.
     closing: Option<VecDeque<(String, Call)>>,
     pub(super) acknowledged: u64,
@@ -91,10 +96,10 @@ impl Crowd {
         self.closing = None;
     }
 
-    /// Every disk is lost: what was acknowledged is another incarnation's, whose end none can know for sure. From now on other keys are used.
+    /// Every disk is lost: what was acknowledged is another incarnation's. The next one begins with what is found at its cuts.
     pub(super) fn forget(&mut self) {
         self.account = Account::default();
-        (self.life, self.page, self.page_commands, self.page_unknown) = (self.life + 1, self.page + 1, 0, 0);
+        self.life += 1;
         self.clients.iter_mut().for_each(|client| client.again.clear());
     }
 
@@ -114,25 +119,22 @@ impl Crowd {
     /// Holds the last reply for each key to what was promised.
     pub(super) fn judge_last_looks(&self) -> Result<(), String> {
         let mut last: BTreeMap<&str, &Value> = BTreeMap::new();
+        let of_life = self.of_life("");
         for operation in self.history.operations() {
-            if let (Fate::Ok(value), "get") = (&operation.fate, operation.call.name) {
-                last.insert(&operation.key, value);
+            if let (Fate::Ok(value), "get", Some(key)) = (&operation.fate, operation.call.name, operation.key.strip_suffix(&of_life)) {
+                last.insert(key, value);
             }
         }
         self.account.judge_last_looks(&last)
     }
 
-    /// A key that is used throughout a life.
-    fn key_of_life(&self, name: &str) -> String {
-        if self.life == 0 { name.to_owned() } else { format!("{name}:{}", self.life) }
-    }
-
     /// What a client asks that only reads.
     fn choose_read(&self, draws: &mut fastrand::Rng) -> (String, Call) {
         let page = self.page;
-        match draws.u8(..3) {
-            0 => (self.key_of_life(&format!("counter:{}", draws.u8(..3))), Call::plain("get")),
+        match draws.u8(..4) {
+            0 => (format!("counter:{}", draws.u8(..3)), Call::plain("get")),
             1 => (format!("text:{page}:{}", draws.u8(..5)), Call::plain("get")),
+            2 => pairs::call(99, &format!("pair:{page}:{}", draws.u8(..3)), String::new()),
             _ => (format!("hash:{page}:{}", draws.u8(..4)), Call::plain("hgetall")),
         }
     }
@@ -146,12 +148,13 @@ impl Crowd {
         self.unique += 1;
         let (unique, page, dice) = (format!("v{}", self.unique), self.page, draws.u32(..100));
         match draws.u32(..100) {
-            0..20 => vec![(self.key_of_life(&format!("counter:{}", draws.u8(..3))), Call::plain(if dice < 85 { "incr" } else { "get" }))],
+            0..20 => vec![(format!("counter:{}", draws.u8(..3)), Call::plain(if dice < 85 { "incr" } else { "get" }))],
             20..35 => {
-                let key = self.key_of_life(&format!("own:{number}:{}", draws.u8(..3)));
+                let key = format!("own:{number}:{}", draws.u8(..3));
                 own_calls(dice).into_iter().map(|name| (key.clone(), own_call(name, &unique))).collect()
             }
-            35..75 => vec![(format!("text:{page}:{}", draws.u8(..5)), text_call(dice, unique, may_expire))],
+            35..45 => vec![pairs::call(dice, &format!("pair:{page}:{}", draws.u8(..3)), unique)],
+            45..75 => vec![(format!("text:{page}:{}", draws.u8(..5)), text_call(dice, unique, may_expire))],
             _ => {
                 let field = format!("f{}", draws.u8(..3));
                 vec![(format!("hash:{page}:{}", draws.u8(..4)), hash_call(dice, field, unique))]
@@ -169,15 +172,14 @@ impl Crowd {
             Fate::Failed => {}
         }
         let judged = self.account.settle(&pending.key, &pending.call, &pending.expected, &fate);
-        let nanos = |micros: u64| (EPOCH_MILLIS * MILLI + micros) * 1_000;
-        self.history.record(Operation {
-            client: pending.client as u32,
-            key: pending.key.clone(),
-            call: pending.call.clone(),
-            start_nanos: nanos(pending.since),
-            end_nanos: nanos(now),
-            fate,
-        });
+        let judged = judged.and_then(|()| pairs::judge(&pending.key, &pending.call, &fate));
+        let (client, start_nanos, end_nanos) = (pending.client as u32, Crowd::nanos(pending.since), Crowd::nanos(now));
+        for (key, call, fate) in pairs::each(&pending.key, &pending.call, &fate) {
+            let of_life = self.of_life(&key);
+            self.known.insert(key);
+            let key = of_life;
+            self.history.record(Operation { client, key, call, start_nanos, end_nanos, fate });
+        }
         judged
     }
 }
@@ -312,7 +314,9 @@ impl Simulation {
     fn send_commands(&mut self, node: usize, tokens: &[Token], calls: &[(String, Call)]) {
         let (mut order, mut commands) = (PipelineOrder::default(), Vec::new());
         for (token, (key, call)) in tokens.iter().zip(calls) {
-            let words = [call.name, key].into_iter().chain(call.arguments.iter().map(String::as_str));
+            let is_torn = self.planted == Some(Planted::PairsTorn) && call.name == "mset";
+            let arguments = if is_torn { &call.arguments[..1] } else { &call.arguments[..] };
+            let words = [call.name, key].into_iter().chain(arguments.iter().map(String::as_str));
             let call = command::parse(words.map(|word| Bytes::copy_from_slice(word.as_bytes())).collect());
             let call = call.expect("the simulation's commands are well-formed");
             let (shard, is_write) = (self.shard_of(key), call.spec.is_write());
@@ -445,6 +449,7 @@ fn value(call: &Call, reply: &Reply) -> Value {
         Reply::Integer(number) => (*number).into(),
         Reply::Bulk(bytes) => text(bytes).into(),
         Reply::Null => Value::Null,
+        Reply::Array(replies) if call.name == "mget" => replies.iter().map(|reply| value(call, reply)).collect(),
         Reply::Map(pairs) if call.name == "hgetall" => {
             let word = |reply: &Reply| if let Reply::Bulk(bytes) = reply { text(bytes) } else { format!("unexpected {reply:?}") };
             json!({ "fields": pairs.iter().map(|(field, value)| (word(field), word(value))).collect::<BTreeMap<_, _>>() })

@@ -11,6 +11,8 @@ pub enum Planted {
     ForgetfulLog,
     /// Now and then a command reaches the node twice.
     CommandsTwice,
+    /// A command that writes two keys reaches the node without the second one.
+    PairsTorn,
     /// The disk says that an append is durable which failed: it is not there.
     FailedAppendBelieved,
     /// A client takes "not done" for "done".
@@ -33,10 +35,11 @@ pub enum Planted {
 
 impl Planted {
     /// Mistakes of the world around the nodes.
-    const OF_WORLD: [(Planted, &str); 10] = [
+    const OF_WORLD: [(Planted, &str); 11] = [
         (Planted::ForgetfulLog, "forgetful-log"),
         (Planted::FailedAppendBelieved, "failed-append-believed"),
         (Planted::CommandsTwice, "commands-twice"),
+        (Planted::PairsTorn, "pairs-torn"),
         (Planted::RefusalsBelieved, "refusals-believed"),
         (Planted::StrayRecord, "stray-record"),
         (Planted::PromisesTooMuch, "promises-too-much"),
