@@ -195,7 +195,7 @@ impl<T> Host<T> {
             FilesDone::CheckpointRead { shard, attempt, name, offset, bytes } => {
                 self.step_checkpoint(shard, attempt, CheckpointEvent::FileRead { name, offset, bytes });
             }
-            FilesDone::Digested { shard, comparison, result } => self.on_digested(shard, comparison, result),
+            FilesDone::Digested { shard, index, result } => self.on_digested(shard, index, result),
             done => self.on_fetched_files(done),
         }
     }

@@ -52,11 +52,11 @@ impl<T> Host<T> {
         if replica.compared.as_ref().is_some_and(|known| known.number == number) {
             return;
         }
-        let found = self.begin_digest(replica, number).err().map(Err);
+        let found = self.begin_digest(replica).err().map(Err);
         replica.compared = Some(Compared { number, at: replica.applied, found });
     }
 
-    fn begin_digest(&mut self, replica: &Replica<T>, number: u64) -> Result<(), String> {
+    fn begin_digest(&mut self, replica: &Replica<T>) -> Result<(), String> {
         if self.digests >= limits::DIGESTS_MAX {
             let digests = self.digests;
             return Err(format!("it digests {digests} tablets already, some perhaps for nobody any more: ask again when that has ended"));
@@ -64,15 +64,16 @@ impl<T> Host<T> {
         let tablet = replica.tablet.clone().ok_or("it has no tablet: wait until its leader has sent one")?;
         let moment = tablet.moment().map_err(|error| error.to_string())?;
         self.digests += 1;
-        self.effects.push(Effect::Files(FilesWork::Digest { shard: replica.shard, comparison: number, moment }));
+        self.effects.push(Effect::Files(FilesWork::Digest { shard: replica.shard, index: replica.applied.index, moment }));
         Ok(())
     }
 
-    /// A digest is there; perhaps another comparison has begun meanwhile.
-    pub(super) fn on_digested(&mut self, shard: ShardId, number: u64, result: Result<TabletDigest, String>) {
+    /// The digest of what was held at an entry is there; perhaps another comparison has begun meanwhile, even one of the same number, where its order came
+    /// again late.
+    pub(super) fn on_digested(&mut self, shard: ShardId, index: u64, result: Result<TabletDigest, String>) {
         self.digests = self.digests.saturating_sub(1);
         let compared = self.replicas.get_mut(&shard).and_then(|replica| replica.compared.as_mut());
-        if let Some(known) = compared.filter(|known| known.number == number) {
+        if let Some(known) = compared.filter(|known| known.at.index == index) {
             known.found = Some(result);
         }
     }
@@ -87,5 +88,31 @@ impl Compared {
             Some(Err(message)) => ComparisonState::Failed { message: message.clone() },
         };
         ComparisonReport { comparison: self.number, index, term, hlc, keys: counts.keys, expires: counts.expires, state }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{descriptor::ReplicaRecord, host::start::tests::host_over};
+    use strata_base::PeerId;
+    use strata_engine::{
+        log::LogState,
+        tablet::{MemoryTablet, Tablet},
+    };
+
+    #[test]
+    fn a_digest_of_another_entry_is_not_taken_for_that_of_the_last_comparison() {
+        let (truncated_index, truncated_term, archived_index, archived_hlc) = Default::default();
+        let here = ReplicaRecord::Here { peer: PeerId(1), generation: 0, truncated_index, truncated_term, archived_index, archived_hlc };
+        let (mut host, shard) = host_over(vec![(LogState::Replica, here.encode())]);
+        let compared = Compared { number: 1, at: Applied { index: 9, ..Applied::default() }, found: None };
+        host.replicas.get_mut(&shard).expect("it is there").compared = Some(compared);
+        let digest = || TabletDigest::of(&*MemoryTablet::default().snapshot()).map_err(|error| error.to_string());
+        for (index, is_taken) in [(5, false), (9, true)] {
+            host.on_digested(shard, index, digest());
+            let found = host.replicas[&shard].compared.as_ref().and_then(|known| known.found.as_ref());
+            assert_eq!(found.is_some(), is_taken, "the digest of entry {index}");
+        }
     }
 }

@@ -95,8 +95,8 @@ pub enum FilesWork {
     Digest {
         /// Whose.
         shard: ShardId,
-        /// For which comparison.
-        comparison: u64,
+        /// The entry that was applied last.
+        index: u64,
         /// The moment.
         moment: Box<dyn TabletMoment>,
     },
@@ -169,18 +169,18 @@ pub enum FilesDone {
     Digested {
         /// Whose.
         shard: ShardId,
-        /// For which comparison.
-        comparison: u64,
+        /// The entry that was applied last.
+        index: u64,
         /// What it held.
         result: Result<TabletDigest, String>,
     },
 }
 
 /// Has a moment digested by whoever may wait for the disk, who tells [`FilesDone::Digested`].
-pub fn digest(shard: ShardId, comparison: u64, moment: Box<dyn TabletMoment>, tell: impl FnOnce(FilesDone) + Send + 'static) {
+pub fn digest(shard: ShardId, index: u64, moment: Box<dyn TabletMoment>, tell: impl FnOnce(FilesDone) + Send + 'static) {
     moment.read(Box::new(move |read| {
         let result = TabletDigest::of(read).map_err(|error| format!("it cannot read what it holds: {error}"));
-        tell(FilesDone::Digested { shard, comparison, result });
+        tell(FilesDone::Digested { shard, index, result });
     }));
 }
 

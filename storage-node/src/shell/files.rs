@@ -93,9 +93,9 @@ impl FilesWorker {
                 let _ = fs::remove_dir_all(self.data_dir.join(RESTORE));
                 return None;
             }
-            FilesWork::Digest { shard, comparison, moment } => {
+            FilesWork::Digest { shard, index, moment } => {
                 let host = self.host.clone();
-                digest(shard, comparison, moment, move |done| host.give(Input::Event(Event::Files(Box::new(done)))));
+                digest(shard, index, moment, move |done| host.give(Input::Event(Event::Files(Box::new(done)))));
                 return None;
             }
         })

@@ -419,10 +419,10 @@ impl super::node::Node {
                 files.fetched.clear();
                 return None;
             }
-            FilesWork::Digest { shard, comparison, moment } => {
+            FilesWork::Digest { shard, index, moment } => {
                 let (told, tells) = sync_channel(1);
                 // A moment in memory is read at once.
-                digest(shard, comparison, moment, move |done| drop(told.send(done)));
+                digest(shard, index, moment, move |done| drop(told.send(done)));
                 return tells.recv().ok();
             }
         })
