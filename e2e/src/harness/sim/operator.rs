@@ -468,7 +468,8 @@ impl Simulation {
     /// say so.
     pub(super) fn lose_most(&mut self) -> Result<(), Violation> {
         let is_chosen = self.draws.operator.u8(..3) == 0 && self.is_founded();
-        let Some(operators) = self.operators.as_mut().filter(|_| is_chosen) else { return Ok(()) };
+        // Soon after a loss the status says that the cluster runs, and no disk holds any of it.
+        let Some(operators) = self.operators.as_mut().filter(|of| is_chosen && of.lives.living.is_some()) else { return Ok(()) };
         operators.kubernetes.rebuild(&self.options, operators.trouble.zones);
         operators.lives.most_is_lost();
         let survivors = self.options.replicas.saturating_sub(1) / 2;
