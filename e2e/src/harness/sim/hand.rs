@@ -356,6 +356,8 @@ impl Simulation {
         match (leaving, coming) {
             _ if report.is_joint => Some(Vec::new()),
             (None, _) => None,
+            // Planned by the word of a leader of the past: nobody comes for the one that would go.
+            (_, Some(coming)) if coming.role == MemberRole::Voter => None,
             (Some(_), None) => {
                 let taken = self.hand.taken.entry(shard).or_default();
                 *taken += 1;
