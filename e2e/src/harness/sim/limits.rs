@@ -15,9 +15,9 @@ pub(super) const CONVERGED_BOUND: u64 = 40 * SECOND;
 pub(super) const FOUNDED_BOUND: u64 = 60 * SECOND;
 
 /// How long the archive may take until it has everything, in simulated microseconds. That a late request of the past took the path back is noticed within
-/// half a minute; it is claimed again a minute after the last claim, and its beat is watched for a minute and a half, by clocks that may be slow, and
-/// anew by each leader that comes meanwhile.
-pub(super) const ARCHIVED_BOUND: u64 = 400 * SECOND;
+/// half a minute; it is claimed again a minute after the last claim, and its beat is watched for a minute and a half: 180 s by a clock that may be a
+/// tenth slow.
+pub(super) const ARCHIVED_BOUND: u64 = 250 * SECOND;
 
 /// How long a restore may take, in simulated microseconds: three periods of a dead owner's beat, and some.
 pub(super) const RESTORED_BOUND: u64 = 180 * SECOND;
