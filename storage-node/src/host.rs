@@ -62,7 +62,7 @@ mod start;
 mod tier;
 
 pub use cold::{ColdDone, ColdRead, ColdReturn, Grant};
-pub use event::{Command, Effect, Event, NotDone, Outcome, PeerMessage, ReplyRoom, Wants};
+pub use event::{Command, Effect, Event, HeardSighting, NotDone, Outcome, PeerMessage, ReplyRoom, Wants};
 pub use files::{FilesDone, FilesWork, digest, replay, seal};
 pub use lease::{Leased, ReadLease};
 pub use order::{ChangeContext, FIRST_GENERATION};

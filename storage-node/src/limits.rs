@@ -113,6 +113,9 @@ pub const PUBLISH_RETRY_MILLIS: u64 = 1_000;
 /// Ticks between two looks at the age of checkpoints.
 pub const CHECKPOINT_LOOK_TICKS: u64 = 40;
 
+/// The longest beat that nodes tell each other of, in bytes; ours are shorter, and one that is longer is watched by each leader anew.
+pub const BEAT_TOLD_BYTES_MAX: usize = 1 << 10;
+
 /// How long a claim of the archive's path counts before another one is made because OWNER names somebody else, in milliseconds: twice the time
 /// between two reads of OWNER.
 pub const CLAIM_AGAIN_MILLIS: u64 = 60_000;

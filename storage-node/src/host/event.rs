@@ -14,12 +14,12 @@ use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
-use strata_base::{Epoch, Hlc, PeerId, ShardId, StoreId};
+use strata_base::{Epoch, Hlc, IncarnationId, PeerId, ShardId, StoreId};
 use strata_engine::{
     identity::Identity,
     log::LogBatch,
     tablet::Tablet,
-    tier::{self, Answered, CallId, layout::LifeId},
+    tier::{self, Answered, CallId, layout::LifeId, ownership::Sighting},
 };
 use strata_kv::{Reply, command::Call};
 use strata_node_api::{Answer, Order};
@@ -131,6 +131,8 @@ pub enum PeerMessage {
         life: LifeId,
         /// From the leader of the first shard: the lives that the cluster document names which was last seen in the bucket.
         registered: Option<Vec<LifeId>>,
+        /// From the leader of the first shard, while it watches whether the owner of the path lives: what it saw, for whoever leads next.
+        sighting: Option<HeardSighting>,
     },
     /// The sender leads these shards in these terms, as far as it knows: are the named voters still there?
     Confirm {
@@ -155,6 +157,34 @@ pub enum PeerMessage {
         /// Its HLC.
         hlc: Hlc,
     },
+}
+
+/// A beat that another node saw to stand, by durations, since clocks differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeardSighting {
+    /// Whose beat.
+    pub incarnation: IncarnationId,
+    /// What it says; `None` where there is none.
+    pub beat: Option<Bytes>,
+    /// For how long it was seen to stand, in milliseconds.
+    pub stood_ms: u64,
+    /// How long ago it was last seen, in milliseconds, when this was sent.
+    pub age_ms: u64,
+}
+
+impl HeardSighting {
+    /// What is told of a sighting at `now_ms`, in milliseconds of the clock that it was made by.
+    pub fn told(sighting: &Sighting, now_ms: u64) -> HeardSighting {
+        let Sighting { incarnation, beat, first_ms, last_ms } = sighting.clone();
+        HeardSighting { incarnation, beat, stood_ms: last_ms.saturating_sub(first_ms), age_ms: now_ms.saturating_sub(last_ms) }
+    }
+
+    /// The sighting by the clock of whoever hears of it at `now_ms`.
+    pub fn heard(self, now_ms: u64) -> Sighting {
+        let HeardSighting { incarnation, beat, stood_ms, age_ms } = self;
+        let last_ms = now_ms.saturating_sub(age_ms);
+        Sighting { incarnation, beat, first_ms: last_ms.saturating_sub(stood_ms), last_ms }
+    }
 }
 
 /// Something happened.

@@ -18,11 +18,14 @@ impl<T> Host<T> {
             PeerMessage::Confirm { round, leads } => self.on_confirm(from_store, round, leads),
             PeerMessage::Confirmed { round, leads } => self.on_confirmed(from_store, round, &leads),
             PeerMessage::Archived { shard, index, hlc } => self.on_archived(shard, Position { index, hlc }),
-            PeerMessage::Gossip { wall_ms, routes, life, registered } => {
+            PeerMessage::Gossip { wall_ms, routes, life, registered, sighting } => {
                 self.clock.hear(self.now, from_store, wall_ms);
                 self.lives.insert(from_store, life);
                 if let Some(lives) = registered {
                     self.note_registered(&lives);
+                }
+                if let Some(sighting) = sighting {
+                    self.note_sighting(sighting);
                 }
                 for route in routes {
                     self.routes_changed |= self.routes.learn(&route);
@@ -145,10 +148,12 @@ impl<T> Host<T> {
         let own = self.stores.identity.store;
         let others: Vec<StoreId> = self.nodes.iter().map(|node| node.store).filter(|store| *store != own).collect();
         let (wall_ms, life) = (self.now.wall_ms, LifeId(self.life));
-        let registered = self.tier.as_ref().and_then(|tier| tier.open.as_ref()?.publication.lives.clone());
+        let publication = self.tier.as_ref().and_then(|tier| Some(&tier.open.as_ref()?.publication));
+        let registered = publication.and_then(|publication| publication.lives.clone());
+        let sighting = publication.and_then(|publication| publication.sighting_told(self.now.monotonic_ms));
         for store in others {
-            let (routes, registered) = (routes.clone(), registered.clone());
-            self.queue_message(store, PeerMessage::Gossip { wall_ms, routes, life, registered });
+            let (routes, registered, sighting) = (routes.clone(), registered.clone(), sighting.clone());
+            self.queue_message(store, PeerMessage::Gossip { wall_ms, routes, life, registered, sighting });
         }
     }
 

@@ -7,12 +7,17 @@
 //! ```
 //!
 //! OWNER cannot be written under a condition: where it names another one although the path was taken, the claim begins anew, which watches that
-//! one's beat before it writes.
+//! one's beat before it writes. What was seen of that beat is told to the other nodes, so that the next leader goes on with the watch: where leaders
+//! change more often than it takes, the path would never come home.
 //!
 //! A number is proposed only after the one before reads back, so that the numbers in the bucket are dense. Whoever leads next uploads the last
 //! agreed one again, which changes nothing.
 
-use super::{Host, event::Effect, tier::Machine};
+use super::{
+    Host,
+    event::{Effect, HeardSighting},
+    tier::Machine,
+};
 use crate::{
     agreement::{Agreed, Agreement, AgreementKind},
     limits,
@@ -29,7 +34,7 @@ use strata_engine::{
         archive::ArchiveEvent,
         documents::{ChildDocument, ClusterDocument, Document, LifeDocument, MemberDocument, OwnedIncarnation, Owner},
         layout::{LifeId, Name},
-        ownership::{Claim, Intent, Takeover, TakeoverEffect, TakeoverEvent},
+        ownership::{Claim, Intent, Sighting, Takeover, TakeoverEffect, TakeoverEvent},
     },
 };
 use strata_node_api::{ClaimState, MemberRole, ObjectProblem};
@@ -38,6 +43,8 @@ use strata_node_api::{ClaimState, MemberRole, ObjectProblem};
 #[derive(Default)]
 pub(super) struct Publication {
     takeover: Option<Takeover>,
+    /// What this node or another one saw of the beat of the path's owner, before a claim of this node began.
+    earlier: Option<Sighting>,
     state: ClaimState,
     /// When the path was taken, in monotonic milliseconds.
     taken_ms: u64,
@@ -89,6 +96,19 @@ impl Publication {
         Some(ObjectProblem { class: error.class.name().to_owned(), message: error.message.clone(), millis, attempts })
     }
 
+    /// Forgets how far it is, and not what was seen of the owner.
+    pub(super) fn begin_anew(&mut self) {
+        let earlier = self.takeover.as_ref().and_then(Takeover::sighting).cloned().or(self.earlier.take());
+        *self = Publication { earlier, ..Publication::default() };
+    }
+
+    /// What others are told of the beat that is watched.
+    pub(super) fn sighting_told(&self, now_ms: u64) -> Option<HeardSighting> {
+        let sighting = self.takeover.as_ref().and_then(Takeover::sighting)?;
+        let is_small = sighting.beat.as_ref().is_none_or(|beat| beat.len() <= limits::BEAT_TOLD_BYTES_MAX);
+        is_small.then(|| HeardSighting::told(sighting, now_ms))
+    }
+
     /// Whether the last claim is so old that what is read of OWNER was read since.
     fn may_claim_again(&self, now_ms: u64) -> bool {
         now_ms.saturating_sub(self.taken_ms) >= limits::CLAIM_AGAIN_MILLIS
@@ -112,7 +132,7 @@ impl<T> Host<T> {
         let Some(open) = self.open() else { return };
         let Some(first) = first else {
             if open.publication.state != ClaimState::Elsewhere {
-                open.publication = Publication::default();
+                open.publication.begin_anew();
                 self.tell_beat(false);
             }
             return;
@@ -123,7 +143,7 @@ impl<T> Host<T> {
             ClaimState::Refused { .. } => {}
             ClaimState::Taken if open.has_lost_path() && open.publication.may_claim_again(now_ms) => {
                 // A late request of a predecessor may have put its name back. Whoever really lives there is seen by its beat.
-                open.publication = Publication::default();
+                open.publication.begin_anew();
             }
             ClaimState::Taken => {
                 if open.publication.takeover.is_some() {
@@ -154,7 +174,8 @@ impl<T> Host<T> {
         };
         let intent = if open.claim.may_continue { Intent::Continue } else { Intent::Initialise };
         let (retire, gone) = (open.claim.retire.clone(), open.claim.gone.clone());
-        open.publication.takeover = Some(Takeover::new(Claim { place, layout, intent, owner, retire, gone }));
+        let earlier = open.publication.earlier.take();
+        open.publication.takeover = Some(Takeover::new(Claim { place, layout, intent, owner, retire, gone }).after(earlier));
         open.publication.state = ClaimState::Claiming;
         self.step_claim(TakeoverEvent::Tick);
     }
@@ -303,6 +324,14 @@ impl<T> Host<T> {
                 self.note_registered(&lives);
             }
             (Stage::Reading(_), Ok(_)) => {}
+        }
+    }
+
+    /// The leader of the first shard watches the owner of the path. If this node leads next, it goes on with that.
+    pub(super) fn note_sighting(&mut self, sighting: HeardSighting) {
+        let now_ms = self.now.monotonic_ms;
+        if let Some(open) = self.open() {
+            open.publication.earlier = Some(sighting.heard(now_ms));
         }
     }
 

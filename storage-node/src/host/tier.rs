@@ -179,7 +179,7 @@ impl<T> Host<T> {
             // Another claim for the same document: the take-over begins anew, what was archived stays.
             Some(open) if open.claim.document == claim.document => {
                 open.claim = claim.clone();
-                open.publication = Publication::default();
+                open.publication.begin_anew();
             }
             _ => {
                 tier.open = Some(Open {

@@ -2,11 +2,11 @@
 
 use super::{proto, reply_codec};
 use crate::{
-    host::{LeadTerm, NotDone, Outcome, PeerMessage},
+    host::{HeardSighting, LeadTerm, NotDone, Outcome, PeerMessage},
     routes::Route,
 };
 use bytes::{Bytes, BytesMut};
-use strata_base::{Epoch, Hlc, PeerId, ShardId, StoreId};
+use strata_base::{Epoch, Hlc, IncarnationId, PeerId, ShardId, StoreId};
 use strata_engine::tier::layout::LifeId;
 
 /// Wall clocks from here on are none: the hybrid clock has 48 bits for milliseconds since the Unix epoch.
@@ -21,10 +21,16 @@ pub fn to_wire(message: PeerMessage) -> proto::Message {
         PeerMessage::Gone { shard, peer, epoch } => {
             proto::message::Kind::Gone(proto::Gone { shard: shard.0, peer: peer.0, epoch: epoch.0 })
         }
-        PeerMessage::Gossip { wall_ms, routes, life, registered } => {
+        PeerMessage::Gossip { wall_ms, routes, life, registered, sighting } => {
             let routes = Bytes::from(serde_json::to_vec(&routes).expect("routes are plain data"));
             let registered = registered.map(|lives| proto::Registered { lives: lives.into_iter().map(|life| life.0).collect() });
-            proto::message::Kind::Gossip(proto::Gossip { wall_ms, routes, life: life.0, registered })
+            proto::message::Kind::Gossip(proto::Gossip {
+                wall_ms,
+                routes,
+                life: life.0,
+                registered,
+                sighting: sighting.map(sighting_to_wire),
+            })
         }
         PeerMessage::Confirm { round, leads } => proto::message::Kind::Confirm(leads_to_wire(round, leads)),
         PeerMessage::Confirmed { round, leads } => proto::message::Kind::Confirmed(leads_to_wire(round, leads)),
@@ -48,7 +54,8 @@ pub fn from_wire(message: proto::Message) -> Option<PeerMessage> {
         proto::message::Kind::Gossip(gossip) => {
             let routes: Vec<Route> = serde_json::from_slice(&gossip.routes).ok()?;
             let registered = gossip.registered.map(|registered| registered.lives.into_iter().map(LifeId).collect());
-            PeerMessage::Gossip { wall_ms: gossip.wall_ms, routes, life: LifeId(gossip.life), registered }
+            let sighting = gossip.sighting.map(sighting_from_wire);
+            PeerMessage::Gossip { wall_ms: gossip.wall_ms, routes, life: LifeId(gossip.life), registered, sighting }
         }
         proto::message::Kind::Confirm(asked) => PeerMessage::Confirm { round: asked.round, leads: leads_from_wire(asked) },
         proto::message::Kind::Confirmed(answer) => PeerMessage::Confirmed { round: answer.round, leads: leads_from_wire(answer) },
@@ -56,6 +63,16 @@ pub fn from_wire(message: proto::Message) -> Option<PeerMessage> {
             PeerMessage::Archived { shard: ShardId(archived.shard), index: archived.index, hlc: Hlc::from_u64(archived.hlc) }
         }
     })
+}
+
+fn sighting_to_wire(sighting: HeardSighting) -> proto::Sighting {
+    let HeardSighting { incarnation, beat, stood_ms, age_ms } = sighting;
+    proto::Sighting { incarnation: incarnation.0, beat, stood_ms, age_ms }
+}
+
+fn sighting_from_wire(sighting: proto::Sighting) -> HeardSighting {
+    let proto::Sighting { incarnation, beat, stood_ms, age_ms } = sighting;
+    HeardSighting { incarnation: IncarnationId(incarnation), beat, stood_ms, age_ms }
 }
 
 fn leads_to_wire(round: u64, leads: Vec<LeadTerm>) -> proto::Leads {
@@ -114,7 +131,7 @@ mod tests {
     use super::*;
 
     fn gossip(wall_ms: u64, routes: &'static [u8]) -> Option<PeerMessage> {
-        let gossip = proto::Gossip { wall_ms, routes: Bytes::from_static(routes), life: 1, registered: None };
+        let gossip = proto::Gossip { wall_ms, routes: Bytes::from_static(routes), life: 1, registered: None, sighting: None };
         from_wire(proto::Message { kind: Some(proto::message::Kind::Gossip(gossip)) })
     }
 

@@ -8,12 +8,12 @@ use crate::{
 };
 use bytes::Bytes;
 use prost::Message;
-use strata_base::{Epoch, Hlc, PeerId, ShardId, SlotRange, StoreId, TableId};
+use strata_base::{Epoch, Hlc, IncarnationId, PeerId, ShardId, SlotRange, StoreId, TableId};
 use strata_engine::tier::layout::LifeId;
 use strata_kv::Reply;
 use strata_node::{
     clock::{ClusterClock, Moment},
-    host::{LeadTerm, NotDone, Outcome, PeerMessage},
+    host::{HeardSighting, LeadTerm, NotDone, Outcome, PeerMessage},
     routes::{Route, RouteTable},
     shell::{
         forward,
@@ -122,10 +122,16 @@ fn envelope_samples() -> Vec<(&'static str, Vec<u8>)> {
     };
     let leads = vec![LeadTerm { shard, peer, term: 9 }, LeadTerm { shard: ShardId(8), peer: PeerId(5), term: 1 }];
     let registered = Some(vec![LifeId(11), LifeId(12)]);
+    let gossip = |sighting| {
+        let (routes, registered) = (vec![route.clone()], registered.clone());
+        PeerMessage::Gossip { wall_ms: 1_700_000_000_000, routes, life: LifeId(11), registered, sighting }
+    };
+    let sighting = HeardSighting { incarnation: IncarnationId(1), beat: Some("a beat".into()), stood_ms: 60_000, age_ms: 5_000 };
     let kinds = [
         ("raft", PeerMessage::Raft { shard, from: PeerId(1), to: peer, bytes: "a message of the group".into() }),
         ("gone", PeerMessage::Gone { shard, peer, epoch: Epoch(4) }),
-        ("gossip", PeerMessage::Gossip { wall_ms: 1_700_000_000_000, routes: vec![route], life: LifeId(11), registered }),
+        ("gossip", gossip(None)),
+        ("gossip_sighting", gossip(Some(sighting))),
         ("confirm", PeerMessage::Confirm { round: 1, leads: leads.clone() }),
         ("confirmed", PeerMessage::Confirmed { round: 1, leads }),
         ("archived", PeerMessage::Archived { shard, index: 40, hlc: Hlc::from_millis(1_700_000_000_000) }),

@@ -24,6 +24,10 @@ pub const BEAT_PERIOD_MS: u64 = 30_000;
 /// For how many periods a beat must stand before its path is taken over.
 pub const BEAT_PERIODS_WATCHED: u64 = 3;
 
+/// How old an earlier claimant's sighting of a beat may be to count, in milliseconds. The change of a leader takes seconds; whoever takes a path
+/// back must watch for longer than this.
+pub const SIGHTING_AGE_MS_MAX: u64 = 60_000;
+
 /// The first pause before a failed request is repeated, in milliseconds; it doubles with every failure.
 pub const RETRY_MS_MIN: u64 = 100;
 
@@ -57,4 +61,5 @@ pub const FILE_BYTES_MAX: u64 = PART_BYTES * 10_000;
 const _: () = assert!(PART_BYTES >= 5 << 20, "S3 refuses smaller parts");
 const _: () = assert!(ARCHIVE_BUFFER_BYTES_MAX >= LOG_OBJECT_BYTES, "a full log object must fit into the buffer");
 const _: () = assert!(RETRY_MS_MAX * 2 < BEAT_PERIOD_MS, "a beat is not missed for a pause");
+const _: () = assert!(SIGHTING_AGE_MS_MAX < BEAT_PERIOD_MS * BEAT_PERIODS_WATCHED, "no watch fits in between");
 const _: () = assert!(FETCH_BYTES_MAX >= PART_BYTES, "a part must fit into a restore's budget");

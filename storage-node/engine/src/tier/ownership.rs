@@ -9,7 +9,8 @@
 //! ```
 //!
 //! - Only an observed change counts, neither the value of a beat nor any clock's opinion of its age. The watch counts its own milliseconds,
-//!   and only while reads succeed: it ends when three whole periods passed between the first read and one that is still the same.
+//!   and only while reads succeed: it ends when three whole periods passed between the first read and one that is still the same. What an earlier
+//!   claimant of the same cluster saw of that beat counts, too ([`Takeover::after`]): it can only shorten the watch, and never refuses.
 //! - An error of access is never an absence: whatever is not `NotFound` is repeated for ever, and shown.
 //! - An existing OWNER never leads to initialise ([`Intent::Initialise`] is refused).
 //! - The last act aborts unfinished multipart uploads of the predecessor. It is a kindness: failures of it are counted, not waited for.
@@ -22,7 +23,7 @@ use super::{
     calls::{Backoff, Calls},
     documents::{Document, OwnedIncarnation, Owner},
     layout::{Layout, Name},
-    limits::{BEAT_PERIOD_MS, BEAT_PERIODS_WATCHED},
+    limits::{BEAT_PERIOD_MS, BEAT_PERIODS_WATCHED, SIGHTING_AGE_MS_MAX},
 };
 use crate::objects::{ErrorClass, ObjectError, Request, Response, Upload};
 use bytes::Bytes;
@@ -143,18 +144,24 @@ enum Ask {
 #[derive(Debug)]
 enum State {
     Reading,
-    Watching { incarnation: IncarnationId, first: Option<Sighting> },
+    Watching { incarnation: IncarnationId, seen: Option<Sighting> },
     Writing,
     ReadingBack,
     Sweeping,
     Done,
 }
 
-/// A beat as it was first seen; `None` where the store says that there is none.
-#[derive(Clone, Debug)]
-struct Sighting {
-    beat: Option<Bytes>,
-    seen_ms: u64,
+/// A beat that was seen to stand, in milliseconds of the clock that the claim is stepped by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Whose.
+    pub incarnation: IncarnationId,
+    /// What it says; `None` where the store says that there is none.
+    pub beat: Option<Bytes>,
+    /// When that was first read.
+    pub first_ms: u64,
+    /// When it was last read, and still the same.
+    pub last_ms: u64,
 }
 
 /// How often a beat is read while it is watched, in milliseconds.
@@ -167,6 +174,8 @@ pub struct Takeover {
     found: Option<Owner>,
     owner: Owner,
     state: State,
+    /// What an earlier claimant saw.
+    earlier: Option<Sighting>,
     calls: Calls<Ask>,
     backoff: Backoff,
     look_at_ms: u64,
@@ -182,10 +191,26 @@ impl Takeover {
             found: None,
             owner,
             state: State::Reading,
+            earlier: None,
             calls: Calls::default(),
             backoff: Backoff::default(),
             look_at_ms: 0,
             problem: None,
+        }
+    }
+
+    /// The claim, after what an earlier claimant of this cluster saw of the beat. It counts where the same beat still stands, and unless it is too
+    /// old: whoever the path belongs to may have taken it anew since.
+    #[must_use]
+    pub fn after(self, earlier: Option<Sighting>) -> Takeover {
+        Takeover { earlier, ..self }
+    }
+
+    /// What was seen of the beat that is watched, by this claimant or by an earlier one.
+    pub fn sighting(&self) -> Option<&Sighting> {
+        match &self.state {
+            State::Watching { seen: Some(seen), .. } => Some(seen),
+            _ => self.earlier.as_ref(),
         }
     }
 
@@ -293,7 +318,7 @@ impl Takeover {
             }
             (Decision::Watch(incarnation), found) => {
                 self.found = found;
-                self.state = State::Watching { incarnation, first: None };
+                self.state = State::Watching { incarnation, seen: None };
             }
             (Decision::InUse, found) => {
                 let owner = Box::new(found.unwrap_or_else(|| self.owner.clone()));
@@ -304,8 +329,13 @@ impl Takeover {
     }
 
     fn look(&mut self, now_ms: u64, beat: Option<Bytes>, effects: &mut Vec<TakeoverEffect>) {
-        let State::Watching { first, .. } = &mut self.state else { return };
-        let sighting = first.get_or_insert_with(|| Sighting { beat: beat.clone(), seen_ms: now_ms });
+        let State::Watching { incarnation, seen } = &mut self.state else { return };
+        let stands = |earlier: &Sighting| {
+            (earlier.incarnation, &earlier.beat) == (*incarnation, &beat) && now_ms.saturating_sub(earlier.last_ms) <= SIGHTING_AGE_MS_MAX
+        };
+        let earlier = self.earlier.take().filter(stands);
+        let first = || Sighting { incarnation: *incarnation, beat: beat.clone(), first_ms: now_ms, last_ms: now_ms };
+        let sighting = seen.get_or_insert_with(|| earlier.unwrap_or_else(first));
         if planted(Mistake::OwnerUnwatched) {
             let found = self.found.take();
             self.write(found);
@@ -314,9 +344,11 @@ impl Takeover {
             let owner = Box::new(self.found.clone().unwrap_or_else(|| self.owner.clone()));
             self.state = State::Done;
             effects.push(TakeoverEffect::Refused(Refusal::OwnerLives { path, owner }));
-        } else if now_ms.saturating_sub(sighting.seen_ms) >= BEAT_PERIOD_MS * BEAT_PERIODS_WATCHED {
+        } else if now_ms.saturating_sub(sighting.first_ms) >= BEAT_PERIOD_MS * BEAT_PERIODS_WATCHED {
             let found = self.found.take();
             self.write(found);
+        } else {
+            sighting.last_ms = now_ms;
         }
     }
 

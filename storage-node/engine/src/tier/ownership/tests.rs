@@ -26,7 +26,16 @@ fn run(
     beat_ms: u64,
     for_ms: u64,
 ) -> (Option<TakeoverEffect>, u64, Simulated<TakeoverEvent>) {
-    let mut takeover = Takeover::new(claim);
+    run_takeover(Takeover::new(claim), store, beat_ms, for_ms)
+}
+
+/// Runs a claim that may have begun after another one.
+fn run_takeover(
+    mut takeover: Takeover,
+    store: FaultyObjects<MemoryObjects>,
+    beat_ms: u64,
+    for_ms: u64,
+) -> (Option<TakeoverEffect>, u64, Simulated<TakeoverEvent>) {
     let mut store = Simulated::new(store, 5);
     let mut outcome = None;
     for now_ms in (0..for_ms).step_by(100) {
@@ -92,6 +101,40 @@ fn a_standing_beat_is_watched_for_three_periods_and_the_past_is_kept() {
     assert!((90_000..100_000).contains(&at_ms), "after {at_ms} ms");
     let known: Vec<_> = taken.incarnations.iter().map(|incarnation| (incarnation.id, incarnation.retired)).collect();
     assert_eq!(known, [(INCARNATION, true), (NEW, false)]);
+}
+
+/// A claim that goes on 100 s after an earlier one began, which saw no beat; the first and the last time it looked, in milliseconds.
+fn goes_on(seen: (u64, u64), incarnation: IncarnationId, beat: Option<Bytes>) -> (Option<TakeoverEffect>, u64) {
+    let earlier = Sighting { incarnation, beat, first_ms: seen.0, last_ms: seen.1 };
+    let mut takeover = Takeover::new(claim(Intent::Continue)).after(Some(earlier));
+    for now_ms in (100_000..400_000).step_by(500) {
+        let mut effects = takeover.step(now_ms, TakeoverEvent::Tick);
+        while let Some(effect) = effects.pop() {
+            let TakeoverEffect::Call(call) = effect else { return (Some(effect), now_ms) };
+            let answered = match &call.request {
+                Request::Get { key: read, .. } if *read == key() => Ok(owner(INCARNATION).encode()),
+                Request::Get { .. } => Err(ObjectError::not_found("BEAT")),
+                _ => return (None, now_ms),
+            };
+            let answered = answered.map(|bytes| Response::Bytes { size: bytes.len() as u64, bytes });
+            effects.extend(takeover.step(now_ms, TakeoverEvent::Answered { id: call.id, answered }));
+        }
+    }
+    panic!("it ends")
+}
+
+#[test]
+fn what_an_earlier_claimant_saw_shortens_the_watch() {
+    assert_eq!(goes_on((5_000, 90_000), INCARNATION, None), (None, 100_000), "three periods are over: OWNER is written");
+    assert_eq!(goes_on((40_000, 90_000), INCARNATION, None), (None, 130_000), "two thirds of them are");
+}
+
+#[test]
+fn what_an_earlier_claimant_saw_never_refuses_and_counts_for_the_same_beat_only_and_not_for_long() {
+    let whole = (None, 190_000);
+    assert_eq!(goes_on((0, 39_000), INCARNATION, None), whole, "it is too old");
+    assert_eq!(goes_on((0, 90_000), INCARNATION, Some("a beat".into())), whole, "it moved since");
+    assert_eq!(goes_on((0, 90_000), IncarnationId(9), None), whole, "it is another one's");
 }
 
 #[test]
