@@ -47,6 +47,7 @@ mod planted;
 mod queue;
 mod rival;
 mod run;
+mod scenes;
 mod schedule;
 mod shrink;
 mod steps;

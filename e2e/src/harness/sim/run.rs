@@ -9,6 +9,7 @@ use super::{
     operator_faults,
     options::{LONG_PLEDGE_MILLIS, Options},
     planted::Planted,
+    scenes,
     schedule::{Loss, TimedFault, draw_faults, draw_losses},
 };
 use crate::failure::Failure;
@@ -87,6 +88,7 @@ impl Run {
         let losses = if has_bucket { draw_losses(&options, &swarm, &mut of_losses) } else { Vec::new() };
         faults.extend(operated);
         faults.extend(damage::draw(&options, &swarm, &mut root.fork()));
+        scenes::stage(&options, &swarm, &mut faults, &mut root.fork());
         faults.sort_by_key(|timed| timed.at_micros);
         Run { about: format!("drawn from seed {seed}"), planted, expects: None, seed: draws, seeds: 1, options, faults, losses }
     }
