@@ -21,7 +21,7 @@ fmt: ## Format Rust and Go
 	git ls-files -z '*.go' | xargs -0 --no-run-if-empty gofmt -w
 
 lint: ## The gates that run no program of ours: format, shell, licences, tidy, clippy
-	@e2e/suite fmt shell licences tidy clippy
+	@e2e/suite fmt shell licences tidy clippy slim
 
 test: ## Every gate and every test; about 75 minutes with nothing cached, two cores
 	@e2e/suite

@@ -25,7 +25,7 @@ pub enum Measure {
 impl Measure {
     fn of(self, sample: &Sample) -> f64 {
         match self {
-            Measure::Rate => sample.tally.rate(),
+            Measure::Rate => sample.rate(),
             Measure::PerCore => sample.tally.operations as f64 / sample.server_cpu_seconds.max(0.01),
         }
     }

@@ -28,6 +28,7 @@
 //! repetition means.
 
 mod counting;
+mod credentials;
 mod error;
 mod faulty;
 mod memory;
@@ -36,13 +37,14 @@ mod s3;
 mod slow;
 
 pub use counting::{CountingObjects, Counts};
+pub use credentials::Credentials;
 pub use error::{ErrorClass, ObjectError};
 #[cfg(test)]
 pub(crate) use faulty::draws as faulty_draws;
 pub use faulty::{FaultyObjects, PerMille};
 pub use memory::MemoryObjects;
 #[cfg(feature = "s3")]
-pub use s3::{Credentials, S3Objects, S3Settings};
+pub use s3::{S3Objects, S3Settings};
 pub use slow::{Pace, SlowObjects};
 
 use bytes::Bytes;

@@ -6,7 +6,7 @@
 
 mod classify;
 
-use super::{ErrorClass, Listed, ObjectError, Objects, Part, Pending, Range, Request, Response, Upload};
+use super::{Credentials, ErrorClass, Listed, ObjectError, Objects, Part, Pending, Range, Request, Response, Upload};
 use aws_sdk_s3::{
     Client,
     config::{
@@ -36,34 +36,6 @@ pub struct S3Settings {
     pub connect_timeout: Duration,
     /// How long a request may take, its bytes included. Default: 30 s.
     pub deadline: Duration,
-}
-
-/// Who asks.
-#[derive(Clone)]
-pub enum Credentials {
-    /// Given once.
-    Given {
-        /// The access key id.
-        access_key_id: String,
-        /// The secret access key.
-        secret_access_key: String,
-    },
-    /// In files, as a mounted Secret has them; read before each request.
-    Files {
-        /// Holds the access key id.
-        access_key_id: PathBuf,
-        /// Holds the secret access key.
-        secret_access_key: PathBuf,
-    },
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Credentials::Given { access_key_id, .. } => write!(out, "given, {access_key_id}"),
-            Credentials::Files { access_key_id, .. } => write!(out, "in files, {}", access_key_id.display()),
-        }
-    }
 }
 
 type Keys = (String, String);
