@@ -31,6 +31,9 @@ use strata_node_api::{
 /// How long what a bucket is asked for may take to be seen in reports.
 const BUCKET_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long a claim may take to see that the owner lives: two of its beats, and some.
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(120);
+
 /// How long a restore may take.
 const RESTORE_DEADLINE: Duration = Duration::from_secs(200);
 
@@ -212,7 +215,7 @@ impl ProcessCluster {
 
     /// Waits until the leader of the first shard was refused the path, and returns why.
     pub async fn until_claim_is_refused(&self) -> Result<String, Failure> {
-        wait::until(BUCKET_DEADLINE, "the claim of the path is refused", async || {
+        wait::until(REFUSAL_DEADLINE, "the claim of the path is refused", async || {
             let view = self.view().await;
             let refused = self.indexes().find_map(|node| match &view.report(node)?.archive.as_ref()?.claim {
                 ClaimState::Refused { message } => Some(message.clone()),

@@ -29,6 +29,9 @@ const ARCHIVE_DEADLINE: Duration = Duration::from_secs(30);
 /// How long trouble with the bucket may take to be named.
 const TROUBLE_DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long a claim may take to see that the owner lives: two of its beats, and some.
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(150);
+
 /// How long a backup may take.
 const BACKUP_DEADLINE: Duration = Duration::from_secs(120);
 
@@ -143,7 +146,7 @@ pub async fn a_path_with_a_living_owner_is_refused(world: &mut World) -> Result<
             _ => Err(format!("{:?}, {:?}", status.phase, status.problems)),
         }
     };
-    let status = claimant.until(TROUBLE_DEADLINE, "is refused, naming the owner", is_refused).await?;
+    let status = claimant.until(REFUSAL_DEADLINE, "is refused, naming the owner", is_refused).await?;
     Failure::unless(status.phase != ClusterPhase::Running, || "a second owner of one path runs".to_owned())?;
     asked(&owner, redis::cmd("SET").arg("still").arg("mine")).await?;
     world.remove(&claimant).await?;

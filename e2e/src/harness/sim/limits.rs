@@ -15,12 +15,13 @@ pub(super) const CONVERGED_BOUND: u64 = 40 * SECOND;
 pub(super) const FOUNDED_BOUND: u64 = 60 * SECOND;
 
 /// How long the archive may take until it has everything, in simulated microseconds. That a late request of the past took the path back is noticed within
-/// half a minute; it is claimed again a minute after the last claim, and its beat is watched for a minute and a half: 180 s by a clock that may be a
-/// tenth slow.
-pub(super) const ARCHIVED_BOUND: u64 = 250 * SECOND;
+/// half a minute; it is claimed again a minute after the last claim, and its beat is watched for a minute and a half, twice where the last beat of the
+/// dead takes effect meanwhile: 270 s by a clock that may be a tenth slow.
+pub(super) const ARCHIVED_BOUND: u64 = 340 * SECOND;
 
-/// How long a restore may take, in simulated microseconds: three periods of a dead owner's beat, and some.
-pub(super) const RESTORED_BOUND: u64 = 180 * SECOND;
+/// How long a restore may take, in simulated microseconds: three periods of a dead owner's beat, twice where the last one takes effect meanwhile, and
+/// some.
+pub(super) const RESTORED_BOUND: u64 = 270 * SECOND;
 
 /// How many actions a simulation may take; one that needs more goes in circles.
 pub(super) const ACTIONS_MAX: u64 = 20_000_000;

@@ -5,12 +5,14 @@
 //!           ├─► ours ───────────────────────────────────────────────────────────────────────────────► Taken
 //!           ├─► same namespace, its KVCluster is gone ─────► write OWNER ─► read it back ────────────► Taken
 //!           └─► another ─► watch BEAT for three periods ─┬─► stands: as above
-//!                                                        └─► moves: Refused, naming the owner
+//!                                                        └─► moves again and again: Refused, naming the owner
 //! ```
 //!
 //! - Only an observed change counts, neither the value of a beat nor any clock's opinion of its age. The watch counts its own milliseconds,
 //!   and only while reads succeed: it ends when three whole periods passed between the first read and one that is still the same. What an earlier
 //!   claimant of the same cluster saw of that beat counts, too ([`Takeover::after`]): it can only shorten the watch, and never refuses.
+//! - A change counts when it was read twice, since a bit may flip on the way, and begins the watch anew. It takes two of them to refuse: a dead owner's
+//!   last beat may take effect late, and nobody would ask again.
 //! - An error of access is never an absence: whatever is not `NotFound` is repeated for ever, and shown.
 //! - An existing OWNER never leads to initialise ([`Intent::Initialise`] is refused).
 //! - The last act aborts unfinished multipart uploads of the predecessor. It is a kindness: failures of it are counted, not waited for.
@@ -144,11 +146,22 @@ enum Ask {
 #[derive(Debug)]
 enum State {
     Reading,
-    Watching { incarnation: IncarnationId, seen: Option<Sighting> },
+    Watching(Watch),
     Writing,
     ReadingBack,
     Sweeping,
     Done,
+}
+
+/// A beat that is being watched.
+#[derive(Debug)]
+struct Watch {
+    incarnation: IncarnationId,
+    seen: Option<Sighting>,
+    /// What was read once, and differs from what was seen.
+    news: Option<Option<Bytes>>,
+    /// How often it moved.
+    moves: u32,
 }
 
 /// A beat that was seen to stand, in milliseconds of the clock that the claim is stepped by.
@@ -166,6 +179,9 @@ pub struct Sighting {
 
 /// How often a beat is read while it is watched, in milliseconds.
 const LOOK_MS: u64 = 5_000;
+
+/// How often a beat moves until its owner lives: once may be the last request of the dead.
+const MOVES_OF_THE_LIVING: u32 = 2;
 
 /// The take-over of a path.
 #[derive(Debug)]
@@ -209,7 +225,7 @@ impl Takeover {
     /// What was seen of the beat that is watched, by this claimant or by an earlier one.
     pub fn sighting(&self) -> Option<&Sighting> {
         match &self.state {
-            State::Watching { seen: Some(seen), .. } => Some(seen),
+            State::Watching(Watch { seen: Some(seen), .. }) => Some(seen),
             _ => self.earlier.as_ref(),
         }
     }
@@ -221,7 +237,7 @@ impl Takeover {
 
     /// The owner whose beat is being watched.
     pub fn watched(&self) -> Option<&Owner> {
-        if matches!(self.state, State::Watching { .. }) { self.found.as_ref() } else { None }
+        if matches!(self.state, State::Watching(_)) { self.found.as_ref() } else { None }
     }
 
     /// Takes one event at `now_ms`, in milliseconds of a clock that never falls back.
@@ -252,14 +268,14 @@ impl Takeover {
         let owner_key = layout.key(Name::Owner);
         let (ask, request) = match &self.state {
             State::Reading => (Ask::Owner, Request::get(owner_key)),
-            State::Watching { incarnation, .. } if self.look_at_ms <= now_ms => {
+            State::Watching(Watch { incarnation, .. }) if self.look_at_ms <= now_ms => {
                 self.look_at_ms = now_ms + LOOK_MS;
                 (Ask::Beat, Request::get(layout.key(Name::Beat(*incarnation))))
             }
             State::Writing => (Ask::WriteOwner, Request::put(owner_key, self.owner.encode())),
             State::ReadingBack => (Ask::ReadBack, Request::get(owner_key)),
             State::Sweeping => (Ask::ListUploads, Request::ListUploads { prefix: layout.prefix(), after: None }),
-            State::Watching { .. } | State::Done => return,
+            State::Watching(_) | State::Done => return,
         };
         if ask == Ask::ListUploads {
             self.state = State::Done;
@@ -318,7 +334,7 @@ impl Takeover {
             }
             (Decision::Watch(incarnation), found) => {
                 self.found = found;
-                self.state = State::Watching { incarnation, seen: None };
+                self.state = State::Watching(Watch { incarnation, seen: None, news: None, moves: 0 });
             }
             (Decision::InUse, found) => {
                 let owner = Box::new(found.unwrap_or_else(|| self.owner.clone()));
@@ -329,26 +345,33 @@ impl Takeover {
     }
 
     fn look(&mut self, now_ms: u64, beat: Option<Bytes>, effects: &mut Vec<TakeoverEffect>) {
-        let State::Watching { incarnation, seen } = &mut self.state else { return };
+        let State::Watching(watch) = &mut self.state else { return };
+        let first = Sighting { incarnation: watch.incarnation, beat: beat.clone(), first_ms: now_ms, last_ms: now_ms };
         let stands = |earlier: &Sighting| {
-            (earlier.incarnation, &earlier.beat) == (*incarnation, &beat) && now_ms.saturating_sub(earlier.last_ms) <= SIGHTING_AGE_MS_MAX
+            (earlier.incarnation, &earlier.beat) == (first.incarnation, &beat)
+                && now_ms.saturating_sub(earlier.last_ms) <= SIGHTING_AGE_MS_MAX
         };
         let earlier = self.earlier.take().filter(stands);
-        let first = || Sighting { incarnation: *incarnation, beat: beat.clone(), first_ms: now_ms, last_ms: now_ms };
-        let sighting = seen.get_or_insert_with(|| earlier.unwrap_or_else(first));
-        if planted(Mistake::OwnerUnwatched) {
-            let found = self.found.take();
-            self.write(found);
-        } else if sighting.beat != beat {
-            let path = self.claim.layout.path().to_owned();
-            let owner = Box::new(self.found.clone().unwrap_or_else(|| self.owner.clone()));
-            self.state = State::Done;
-            effects.push(TakeoverEffect::Refused(Refusal::OwnerLives { path, owner }));
-        } else if now_ms.saturating_sub(sighting.first_ms) >= BEAT_PERIOD_MS * BEAT_PERIODS_WATCHED {
-            let found = self.found.take();
-            self.write(found);
+        let seen = watch.seen.get_or_insert_with(|| earlier.unwrap_or_else(|| first.clone()));
+        if seen.beat == beat {
+            (seen.last_ms, watch.news) = (now_ms, None);
+            let has_stood = now_ms.saturating_sub(seen.first_ms) >= BEAT_PERIOD_MS * BEAT_PERIODS_WATCHED;
+            if has_stood || planted(Mistake::OwnerUnwatched) {
+                let found = self.found.take();
+                self.write(found);
+            }
+        } else if watch.news.as_ref() == Some(&beat) {
+            (*seen, watch.news) = (first, None);
+            watch.moves += 1;
+            if watch.moves >= MOVES_OF_THE_LIVING {
+                let path = self.claim.layout.path().to_owned();
+                let owner = Box::new(self.found.clone().unwrap_or_else(|| self.owner.clone()));
+                self.state = State::Done;
+                effects.push(TakeoverEffect::Refused(Refusal::OwnerLives { path, owner }));
+            }
         } else {
-            sighting.last_ms = now_ms;
+            // Read again at once.
+            (watch.news, self.look_at_ms) = (Some(beat), now_ms);
         }
     }
 
