@@ -157,7 +157,7 @@ fn must_notice(planted: Planted, signs: &[&str]) -> Result<(), Failure> {
 
 #[test]
 fn a_disk_that_forgets_is_noticed() -> Result<(), Failure> {
-    must_notice(Planted::ForgetfulLog, &["its last acknowledged write is", "and should be at least", "held Content"])
+    must_notice(Planted::ForgetfulLog, &["its last acknowledged write is", "of at least", "held Content"])
 }
 
 #[test]
