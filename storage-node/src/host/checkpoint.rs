@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{agreement::AgreementKind, descriptor::Applied, limits};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use strata_base::{
     ShardId,
     planted::{Mistake, planted},
@@ -38,8 +38,8 @@ use strata_node_api::{Answer, CheckpointReport, Checkpointing, ObjectProblem, Re
 pub(super) struct Checkpoints {
     /// Asked for, and which moment they must cover, in milliseconds since the Unix epoch.
     wanted: BTreeMap<ShardId, u64>,
-    /// Asked for by a gap of the archive: only a new one will do, whatever the last one covers.
-    forced: BTreeSet<ShardId>,
+    /// Asked for by a gap of the archive: only one at or above this index will do, whatever the last one covers.
+    forced: BTreeMap<ShardId, u64>,
     runs: BTreeMap<ShardId, Run>,
     /// The last one that reads back: its number, and the moment it covers.
     written: BTreeMap<ShardId, (u64, u64)>,
@@ -59,8 +59,6 @@ struct Failed {
 /// A checkpoint under way.
 struct Run {
     attempt: u64,
-    /// Whether an earlier leader made it, and only its document is left to write.
-    is_resumed: bool,
     covers_ms: u64,
     machine: Option<Checkpoint>,
     /// The document to agree on, and when it was last proposed.
@@ -94,10 +92,11 @@ impl<T> Host<T> {
         *wanted = (*wanted).max(not_before_ms);
     }
 
-    /// The archive has a gap: only a checkpoint behind it mends that.
-    pub(super) fn force_checkpoint(&mut self, shard: ShardId) {
+    /// The archive has a gap that ends at this index: only a checkpoint at or above it mends that.
+    pub(super) fn force_checkpoint(&mut self, shard: ShardId, above: u64) {
         if let Some(open) = self.open() {
-            open.checkpoints.forced.insert(shard);
+            let forced = open.checkpoints.forced.entry(shard).or_default();
+            *forced = (*forced).max(above);
         }
     }
 
@@ -145,7 +144,7 @@ impl<T> Host<T> {
         let agreed = agreed.map(|agreed| agreed.number);
         let Some(open) = self.open() else { return false };
         let written = open.checkpoints.written.get(&shard).map(|(number, _)| *number);
-        let is_wanted = open.checkpoints.wanted.contains_key(&shard) || open.checkpoints.forced.contains(&shard);
+        let is_wanted = open.checkpoints.wanted.contains_key(&shard) || open.checkpoints.forced.contains_key(&shard);
         is_wanted || (agreed.is_some() && agreed != written)
     }
 
@@ -168,11 +167,11 @@ impl<T> Host<T> {
         if let Some(document) = agreed.clone().filter(|document| written != Some(document.number)) {
             // An earlier leader may have agreed on it and gone before it was written.
             let machine = Checkpoint::resume(tier.settings.place.clone(), &tier.settings.layout, document.clone());
-            let run = Run { attempt, is_resumed: true, covers_ms: document.at.hlc.millis(), machine: Some(machine), proposal: None };
+            let run = Run { attempt, covers_ms: document.at.hlc.millis(), machine: Some(machine), proposal: None };
             checkpoints.runs.insert(shard, run);
             return self.step_checkpoint(shard, attempt, CheckpointEvent::Tick);
         }
-        let is_forced = checkpoints.forced.contains(&shard);
+        let is_forced = checkpoints.forced.contains_key(&shard);
         if !is_forced && checkpoints.wanted.get(&shard).is_none_or(|wanted| covered >= *wanted) {
             checkpoints.wanted.remove(&shard);
             return;
@@ -182,7 +181,7 @@ impl<T> Host<T> {
             return;
         }
         let Some(tablet) = replica.tablet.clone() else { return };
-        checkpoints.runs.insert(shard, Run { attempt, is_resumed: false, covers_ms: now_ms, machine: None, proposal: None });
+        checkpoints.runs.insert(shard, Run { attempt, covers_ms: now_ms, machine: None, proposal: None });
         let source = source(self.stores.identity.store, replica);
         let files = agreed.filter(|document| document.source == source).map(|document| document.files).unwrap_or_default();
         let known = files.into_iter().map(|file| LocalFile { name: file.name, size: file.size, crc32: file.crc32 }).collect();
@@ -285,9 +284,8 @@ impl<T> Host<T> {
         let Some(tier) = &mut self.tier else { return };
         let Some(open) = &mut tier.open else { return };
         let Some(run) = open.checkpoints.runs.get(&shard) else { return };
-        if !run.is_resumed {
-            open.checkpoints.forced.remove(&shard);
-        }
+        // A gap that opened while this one was made may end behind it.
+        open.checkpoints.forced.retain(|forced, above| *forced != shard || *above > document.at.index);
         open.checkpoints.written.insert(shard, (document.number, run.covers_ms));
         open.checkpoints.failed.remove(&shard);
         tier.tell(ArchiveEvent::Checkpointed { shard, at: document.at });

@@ -267,7 +267,7 @@ impl<T> Host<T> {
                     }
                 }
                 ArchiveEffect::Archived { shard, position, .. } => self.note_archived(shard, position),
-                ArchiveEffect::NeedCheckpoint { shard, .. } => self.force_checkpoint(shard),
+                ArchiveEffect::NeedCheckpoint { shard, above } => self.force_checkpoint(shard, above),
                 ArchiveEffect::Released { shard, index } => {
                     if let Some(replica) = self.replicas.get_mut(&shard) {
                         replica.released = replica.released.max(index);

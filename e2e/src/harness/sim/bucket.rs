@@ -11,6 +11,7 @@ use super::{
     Check, Simulation, Violation,
     checks::{Shown, shown},
     node::Disk,
+    options::ArchiveBound,
     planted::Planted,
     queue::{Action, MILLI},
     steps::Step,
@@ -88,13 +89,14 @@ pub(super) fn layout() -> Layout {
 }
 
 /// What a node is told of the bucket.
-pub(super) fn settings() -> TierSettings {
+pub(super) fn settings(bound: Option<ArchiveBound>) -> TierSettings {
+    let ArchiveBound { bytes, drops } = bound.unwrap_or(ArchiveBound { bytes: 1 << 30, drops: false });
     TierSettings {
         place: place(),
         layout: layout(),
         flush_interval_ms: 300,
-        local_log_bound_bytes: 1 << 30,
-        when_full: WhenFull::RefuseWrites,
+        local_log_bound_bytes: bytes,
+        when_full: if drops { WhenFull::DropAndRecordGap } else { WhenFull::RefuseWrites },
         checkpoint_interval_ms: Some(4_000),
     }
 }
@@ -184,10 +186,10 @@ impl Bucket {
     }
 
     /// What can be restored, by a store that does what it is asked, but for listings that lag.
-    fn plan(&mut self, now_ms: u64) -> Result<Plan, PlanError> {
+    fn plan(&mut self, now_ms: u64, target: Target) -> Result<Plan, PlanError> {
         self.set_outage(false);
         self.store.set_faults(PerMille { lagging: 300, ..PerMille::default() });
-        let mut planner = Planner::new(place(), layout(), Target::Latest, Options::default());
+        let mut planner = Planner::new(place(), layout(), target, Options::default());
         let mut calls = planner.step(now_ms, PlannerEvent::Tick);
         loop {
             if let Some(outcome) = planner.finished() {
@@ -286,7 +288,7 @@ impl Simulation {
         let Some(bucket) = &mut self.bucket else { return Ok(false) };
         bucket.restores += 1;
         bucket.last_owner = bucket.store.inner().peek(&layout().key(Name::Owner));
-        let plan = match bucket.plan(now_ms) {
+        let plan = match bucket.plan(now_ms, Target::Latest) {
             Ok(plan) => plan,
             // Lost before the first document was written: then nothing was promised.
             Err(error) if error.class() == "NoCluster" && bucket.promised.values().all(|promised| *promised == 0) => return Ok(false),
@@ -300,6 +302,9 @@ impl Simulation {
         let promised = std::mem::take(&mut bucket.promised);
         bucket.has_unborn |= promised.values().all(|promised| *promised == 0);
         let too_much = if self.planted == Some(Planted::PromisesTooMuch) { 3_000 } else { 0 };
+        let earlier = promised.values().copied().filter(|ms| *ms > 0).min();
+        let target_ms = earlier.map(|ms| ms.saturating_sub(self.draws.looks.u64(..20_000)));
+        let to_earlier = target_ms.map(|ms| (ms, bucket.plan(now_ms, Target::Time(ms))));
         // What the plan does not go on with is lost from where it began.
         let began = |shard: ShardId| bucket.first.shard(shard).and_then(|shard| shard.origin).map_or(START, |origin| origin.cut);
         for (shard, promised) in promised {
@@ -311,12 +316,35 @@ impl Simulation {
                 return Err(Check::Promise.says(sentence));
             }
         }
+        if let Some((target_ms, plan)) = to_earlier {
+            self.judge_plan_to(target_ms, plan)?;
+        }
         if self.operators.is_some() {
             self.declare_after_loss();
         } else {
             self.found_from(&plan);
         }
         Ok(true)
+    }
+
+    /// A plan to restore a moment that was promised: what it holds is all of each shard's log up to there, and nothing later. What only checkpoints
+    /// hold has no moments between them, which a plan says.
+    fn judge_plan_to(&self, target_ms: u64, plan: Result<Plan, PlanError>) -> Result<(), Violation> {
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(PlanError::TooEarly { .. }) => return Ok(()),
+            Err(error) => return Err(Check::Bucket.says(format!("{target_ms} ms was promised, and cannot be restored: {error}"))),
+        };
+        for planned in plan.shards {
+            if planned.cut.hlc.millis() > target_ms {
+                return Err(Check::Bucket.says(format!("a plan for {target_ms} ms has shard {} up to {:?}", planned.shard, planned.cut)));
+            }
+            let has_all = planned.gap.is_none();
+            if let Some(sentence) = self.witness.broken_promise(planned.shard, planned.cut, target_ms).filter(|_| has_all) {
+                return Err(Check::Bucket.says(format!("by a plan for {target_ms} ms, {sentence}")));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the bucket has everything, say the leaders.

@@ -50,9 +50,30 @@ pub struct Options {
     /// Whether replicas are told, again and again, to say what they hold at one entry.
     #[serde(default)]
     pub compares: bool,
+    /// How much each node keeps of what is not archived, where that is so little that it matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_bound: Option<ArchiveBound>,
     /// The operators that found and mend the cluster, and what goes wrong around them; without them a hand does their part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<OperatorTrouble>,
+}
+
+/// What a node keeps of what is not archived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveBound {
+    /// How many bytes.
+    pub bytes: u64,
+    /// Whether what is beyond is dropped, and a checkpoint made instead; otherwise writes are refused.
+    pub drops: bool,
+}
+
+impl ArchiveBound {
+    /// In one of four runs a bound that clients reach within seconds while the store is away.
+    pub(super) fn draw(draws: &mut Rng) -> Option<ArchiveBound> {
+        let (is_felt, bytes, drops) = (draws.u8(..4) == 0, 1 << draws.u32(11..15), draws.bool());
+        is_felt.then_some(ArchiveBound { bytes, drops })
+    }
 }
 
 /// A pledge that outlasts elections, in milliseconds.
@@ -186,6 +207,7 @@ impl Options {
             store: has_bucket.then(|| StoreTrouble::draw(draws)),
             is_lost_amid,
             compares: false,
+            archive_bound: None,
             operator: None,
         };
         (options, swarm)

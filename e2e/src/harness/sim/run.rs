@@ -7,7 +7,7 @@ use super::{
     Check, Played, Simulation, Violation, damage,
     limits::{FAULTS_MAX, LOSSES_MAX, SEEDS_MAX},
     operator_faults,
-    options::{LONG_PLEDGE_MILLIS, Options},
+    options::{ArchiveBound, LONG_PLEDGE_MILLIS, Options},
     planted::Planted,
     scenes,
     schedule::{Loss, TimedFault, draw_faults, draw_losses},
@@ -93,6 +93,7 @@ impl Run {
         faults.extend(damage::draw(&options, &swarm, &mut root.fork()));
         scenes::stage(&options, &swarm, &mut faults, &mut root.fork());
         options.compares = root.u8(..COMPARED) == 0;
+        options.archive_bound = ArchiveBound::draw(&mut root).filter(|_| has_bucket);
         faults.sort_by_key(|timed| timed.at_micros);
         Run { about: format!("drawn from seed {seed}"), planted, expects: None, seed: draws, seeds: 1, options, faults, losses }
     }
