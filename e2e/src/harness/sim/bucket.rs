@@ -302,7 +302,7 @@ impl Simulation {
         let promised = std::mem::take(&mut bucket.promised);
         bucket.has_unborn |= promised.values().all(|promised| *promised == 0);
         let too_much = if self.planted == Some(Planted::PromisesTooMuch) { 3_000 } else { 0 };
-        let earlier = promised.values().copied().filter(|ms| *ms > 0).min();
+        let earlier = promised.values().copied().min().filter(|ms| *ms > 0);
         let target_ms = earlier.map(|ms| ms.saturating_sub(self.draws.looks.u64(..20_000)));
         let to_earlier = target_ms.map(|ms| (ms, bucket.plan(now_ms, Target::Time(ms))));
         // What the plan does not go on with is lost from where it began.
