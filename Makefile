@@ -20,7 +20,7 @@ fmt: ## Format Rust and Go
 	cargo fmt --all
 	git ls-files -z '*.go' | xargs -0 --no-run-if-empty gofmt -w
 
-lint: ## The gates that run no program of ours: format, shell, licences, tidy, clippy
+lint: ## The gates that run no program of ours: format, shell, licences, tidy, clippy, the simulation without RocksDB and S3
 	@e2e/suite fmt shell licences tidy clippy slim
 
 test: ## Every gate and every test; about 75 minutes with nothing cached, two cores

@@ -358,6 +358,8 @@ impl Simulation {
             (None, _) => None,
             // Planned by the word of a leader of the past: nobody comes for the one that would go.
             (_, Some(coming)) if coming.role == MemberRole::Voter => None,
+            // What stopped catches up no more: it goes, and comes anew.
+            (_, Some(coming)) if self.has_stopped(new, shard) => Some(vec![MemberChange::Remove { peer: coming.peer }]),
             (Some(_), None) => {
                 let taken = self.hand.taken.entry(shard).or_default();
                 *taken += 1;

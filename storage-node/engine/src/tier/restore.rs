@@ -104,7 +104,8 @@ pub struct ShardPlan {
     pub steps: Vec<Step>,
     /// Where the shard's log ends.
     pub cut: Cut,
-    /// What lies in the bucket behind the cut and cannot be reached: (last index before, first index behind).
+    /// What lies in the bucket behind the cut and cannot be reached, where the log ends there before the target does: (last index before, first
+    /// index behind).
     pub gap: Option<(u64, u64)>,
 }
 

@@ -29,7 +29,7 @@ impl Scope<'_> {
         let base = self.base()?;
         let start = base.as_ref().map_or(self.start(), |(_, document)| document.at);
         let pieces = self.pieces();
-        let (mut steps, gap) = contiguous(&pieces, start.index);
+        let (mut steps, torn) = contiguous(&pieces, start.index);
         let reached = steps.last().map_or(start.index, |step| step.to);
         let cut = match self.cut(start, &mut steps) {
             Ok(Ok(cut)) => cut,
@@ -43,7 +43,14 @@ impl Scope<'_> {
         if base.is_none() {
             self.check_beginning(cut)?;
         }
+        let gap = if cut.index < reached { None } else { torn.or_else(|| self.known_behind(reached)) };
         Ok(Ok(ShardPlan { shard: self.shard, table, slots, base, steps, cut, gap }))
+    }
+
+    /// What only a later checkpoint has: nobody can tell which of it came before the target.
+    fn known_behind(&self, reached: u64) -> Option<(u64, u64)> {
+        let behind = self.checkpoints().map(|(_, document)| document.at.index).filter(|index| *index > reached).min()?;
+        Some((reached, behind + 1))
     }
 
     /// Where the shard began empty.

@@ -91,6 +91,28 @@ fn a_time_is_cut_within_a_run_and_every_earlier_time_is_reached() {
 }
 
 #[test]
+fn a_gap_is_named_where_the_plan_ends_at_it_and_not_where_it_lies_behind_the_target() {
+    let world = World::new(&[(1, None)]);
+    world.put_cluster(1, None, &[1], &[(SHARD, None, Vec::new())]);
+    world.put_log(1, 1, 0, &[(SHARD, 0, entries(1, 12))]);
+    world.put_log(1, 1, 1, &[(SHARD, 0, entries(18, 24))]);
+    let told_at = |ms| told(&try_plan(&world, Target::Time(ms)).expect("it can be restored"));
+    assert_eq!(told_at(11_500), "empty 1/1/0:1-11 cut 11@0");
+    assert_eq!(told_at(20_000), "empty 1/1/0:1-12 cut 12@0 gap 12-18");
+}
+
+#[test]
+fn what_only_a_later_checkpoint_has_is_a_gap_for_a_moment_before_it() {
+    let world = simple();
+    world.put_checkpoint(1, SHARD, 1, cut(0, 35));
+    let told_at = |target| told(&try_plan(&world, target).expect("it can be restored"));
+    let log = "1:10 1/1/0:11-12 1/1/1:13-20 1/2/0:21-24";
+    assert_eq!(told_at(Target::Time(33_500)), format!("{log} 1/2/1:25-30 cut 30@0 gap 30-36"));
+    assert_eq!(told_at(Target::Time(24_500)), format!("{log} cut 24@0"));
+    assert_eq!(told_at(Target::Latest), "1:35 cut 35@0");
+}
+
+#[test]
 fn cuts_that_were_planned_are_reached_exactly_also_when_more_has_arrived() {
     let world = simple();
     let planned = try_plan(&world, Target::Time(22_500)).expect("it can be restored");
