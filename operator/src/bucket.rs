@@ -26,7 +26,7 @@ use strata_engine::{
     objects::{Credentials, ErrorClass, ObjectError, Objects, Request, Response},
     tier::{
         Answered, CallId, Cut, Place,
-        documents::{Document, Owner, ParentReference},
+        documents::{ClusterDocument, Document, Owner, ParentReference},
         layout::{Layout, Name},
         lineage::{self, LineageError},
         restore::{Options, Plan, PlanError, Planned, Planner, PlannerEvent, Target, plan},
@@ -374,7 +374,8 @@ pub fn found_document(
 ) -> Result<Finding, ObjectError> {
     let ([owner_key, key], [owner, document]) = (document_keys(layout, incarnation), bytes);
     let owner = owner.map(|bytes| Owner::decode(&bytes)).transpose().map_err(|error| ObjectError::damaged(&owner_key, error))?;
-    let document = document.map(|bytes| String::from_utf8(bytes.to_vec())).transpose();
+    // It is kept for ever as it was read, so what was cut off on the way is read again.
+    let document = document.map(|bytes| ClusterDocument::decode(&bytes).map(|_| String::from_utf8_lossy(&bytes).into_owned())).transpose();
     let document = document.map_err(|error| ObjectError::damaged(&key, error))?;
     Ok(Finding { read_at, owner, plan: None, document })
 }
@@ -441,5 +442,26 @@ mod tests {
         let ask = |asker| inquiries.ask(Timestamp::now(), asker, &question(), &access());
         assert_eq!(ask("first-uid"), Inquiry::Reading(None));
         assert!(matches!(ask("second-uid"), Inquiry::Found(_)), "others keep theirs");
+    }
+
+    #[test]
+    fn a_document_that_was_cut_off_on_the_way_is_no_finding() {
+        let document = ClusterDocument {
+            cluster: "orders".to_owned(),
+            incarnation: IncarnationId(7),
+            number: 0,
+            parent: None,
+            shards: Vec::new(),
+            lives: Vec::new(),
+            tables: Vec::new(),
+            settings: BTreeMap::new(),
+        };
+        let layout = Layout::new("shop/orders").expect("it is a path");
+        let read = |bytes: Bytes| found_document(&layout, IncarnationId(7), [None, Some(bytes)], Timestamp::now());
+        let (whole, key) = (document.encode(), layout.key(Name::Cluster(IncarnationId(7), 0)));
+        assert_eq!(read(whole.clone()).expect("it is whole").document.expect("it is there").as_bytes(), whole);
+        let error = read(whole.slice(..whole.len() / 2)).expect_err("half of it is not there");
+        assert_eq!(error.class, ErrorClass::Damaged);
+        assert!(error.to_string().contains(&key), "{error}");
     }
 }

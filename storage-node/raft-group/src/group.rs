@@ -282,6 +282,8 @@ pub struct RaftGroup<L: LogRead> {
     /// A snapshot that is being installed and not durable yet: its ready, and the last entry it holds.
     installing: Option<(u64, u64)>,
     is_pledged: bool,
+    /// Where the log ended when a change of members was last applied.
+    changed_below: u64,
 }
 
 impl<L: LogRead> RaftGroup<L> {
@@ -321,8 +323,19 @@ impl<L: LogRead> RaftGroup<L> {
         let silent = slog::Logger::root(slog::Discard, slog::o!());
         let node = RawNode::new(&config, adapter, &silent).map_err(|error| Damage::Inconsistent(error.to_string()))?;
         let (drawn_for, persisted) = ((0, StateRole::Follower, u64::MAX), start.last.0);
-        let (draws, pending_last, installing) = (settings.seed, Vec::new(), None);
-        let mut group = RaftGroup { node, settings, draws, drawn: 0, drawn_for, persisted, pending_last, installing, is_pledged: false };
+        let draws = settings.seed;
+        let mut group = RaftGroup {
+            node,
+            settings,
+            draws,
+            drawn: 0,
+            drawn_for,
+            persisted,
+            pending_last: Vec::new(),
+            installing: None,
+            is_pledged: false,
+            changed_below: 0,
+        };
         group.redraw_timeout();
         Ok(group)
     }
@@ -335,6 +348,7 @@ impl<L: LogRead> RaftGroup<L> {
         }
         self.node.tick();
         self.redraw_timeout();
+        self.settle();
     }
 
     /// Sends heartbeats, if this member leads: a host does it for all its groups at once, so that they travel together.
@@ -532,6 +546,7 @@ impl<L: LogRead> RaftGroup<L> {
         let state = self.node.apply_conf_change(&change).map_err(|error| inconsistent(&error))?;
         let configuration = Configuration::from_raft(&state);
         self.node.mut_store().configuration = configuration.clone();
+        self.changed_below = self.last_index();
         if self.is_leader() && !configuration.is_voter(self.peer()) && !planted(Mistake::RemovedLeads) {
             // Who led when its removal was proposed need not be who leads when it ends. raft-rs would go on, and panic at the next durable entry.
             let term = self.term();
@@ -575,6 +590,21 @@ impl<L: LogRead> RaftGroup<L> {
     /// Whether this member leads, as far as it knows.
     pub fn is_leader(&self) -> bool {
         self.node.raft.state == StateRole::Leader
+    }
+
+    /// Whether this member leads, and a majority of the members has it on disk that they are the members. Until then a member that left may be needed
+    /// for an election: whoever knows that the change has ended may be lost. An entry that was proposed after the change was applied tells of it to
+    /// whoever takes it, since each message says what is committed.
+    pub fn is_settled(&self) -> bool {
+        self.is_leader() && self.node.raft.commit_to_current_term() && self.committed() > self.changed_below
+    }
+
+    /// Proposes an empty entry where nothing else would tell the others that a change of members has ended.
+    fn settle(&mut self) {
+        if self.is_leader() && !self.is_settled() && self.last_index() <= self.changed_below {
+            // Refused while leadership is given away, and proposed by the next tick.
+            let _ = self.node.propose(Vec::new(), Vec::new());
+        }
     }
 
     /// Whether leadership is being given away.

@@ -53,7 +53,7 @@ impl<T> Host<T> {
             if !planted(Mistake::StrangersUnanswered) {
                 replica.correspondents.insert(from, from_store);
             }
-            if let Some(epoch) = epoch
+            if let Some(epoch) = epoch.filter(|_| replica.group.is_settled())
                 && peek::is_vote_request(bytes)
             {
                 // Or it was removed, and does not know: it can tell by the epoch.
@@ -82,8 +82,8 @@ impl<T> Host<T> {
     }
 
     /// The leader of a shard tells which stores have its members, and others go: those that applied their removal, and those that missed it and know
-    /// nobody any more who is left. Not before: until a later leader is there its election may need the vote of a member that leaves, since the
-    /// end of a joint change may be known to that one alone.
+    /// nobody any more who is left. Not before: while a majority of those that stay has not heard that the change ended, the next election may need
+    /// the vote of a member that leaves. So leaders tell where they are settled ([`RaftGroup::is_settled`]).
     fn notice_removal(&mut self, route: &Route) {
         let own = self.stores.identity.store;
         let Some(replica) = self.replicas.get_mut(&route.shard) else { return };
@@ -141,9 +141,10 @@ impl<T> Host<T> {
         })
     }
 
-    /// Tells every other node what this one leads, and what its wall clock shows.
+    /// Tells every other node what this one leads, and what its wall clock shows. Who was just elected, or changed its members, has an entry committed
+    /// first.
     pub(super) fn gossip(&mut self) {
-        let led = self.replicas.values().filter(|replica| replica.group.is_leader());
+        let led = self.replicas.values().filter(|replica| replica.group.is_settled());
         let routes: Vec<Route> = led.filter_map(|replica| self.route_of(replica)).collect();
         let own = self.stores.identity.store;
         let others: Vec<StoreId> = self.nodes.iter().map(|node| node.store).filter(|store| *store != own).collect();
