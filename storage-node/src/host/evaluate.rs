@@ -131,10 +131,15 @@ impl<T> Host<T> {
         }
     }
 
+    /// Whether a time of this node may be given to anything that stays: its own wall clock alone may be hours off.
+    pub(super) fn knows_time(&self) -> bool {
+        self.is_time_known || planted(Mistake::TimeUnheard)
+    }
+
     /// Whether a round may begin now.
     fn may_evaluate(&self, replica: &Replica<T>) -> bool {
         let is_held = replica.transfer.is_some() || replica.must_drain || replica.overlay.bytes() > limits::OVERLAY_BYTES_MAX;
-        replica.is_serving() && (self.is_time_known || planted(Mistake::TimeUnheard)) && !is_held && self.wants().writes
+        replica.is_serving() && self.knows_time() && !is_held && self.wants().writes
     }
 
     /// Removes keys whose time has come, as a round of its own; whether more are due than one round takes.

@@ -338,8 +338,12 @@ impl<T> Host<T> {
         self.abandon_checkpoint(shard);
     }
 
-    /// Promises the archive what was given to it, for every shard whose leadership was confirmed since.
+    /// Promises the archive what was given to it, for every shard whose leadership was confirmed since. What is promised is a time, and no later write is
+    /// before it.
     fn close_lanes(&mut self) {
+        if !self.knows_time() {
+            return;
+        }
         let now_ms = self.now_ms();
         let shards: Vec<ShardId> = self.replicas.values().filter(|replica| replica.is_serving()).map(|replica| replica.shard).collect();
         for shard in shards {
