@@ -1,8 +1,12 @@
 //! The group: raft-rs behind plain events and effects.
 
+mod members;
+
+pub use members::MemberProgress;
+
 use crate::{
     adapter::{Adapter, from_raft_entry},
-    configuration::{Change, Configuration, to_raft_change},
+    configuration::Configuration,
     limits,
     log::{EntryKind, LogEntry, LogRead, LogReadError},
     wire,
@@ -11,7 +15,7 @@ use bytes::Bytes;
 use protobuf::Message as _;
 use raft::{
     RawNode, StateRole,
-    eraftpb::{ConfChangeV2, HardState as RaftHardState, Message as RaftMessage, MessageType},
+    eraftpb::{HardState as RaftHardState, Message as RaftMessage, MessageType},
 };
 use strata_base::{
     PeerId,
@@ -239,19 +243,6 @@ pub struct SnapshotInstall {
     pub data: Bytes,
 }
 
-/// How far a member is, as the leader sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemberProgress {
-    /// Which member.
-    pub peer: PeerId,
-    /// The last entry known to be on its disk.
-    pub matched: u64,
-    /// Whether it is being sent a snapshot.
-    pub in_snapshot: bool,
-    /// Whether it answered of late.
-    pub is_active: bool,
-}
-
 /// Effects of everything that was said to the group since the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ready {
@@ -434,17 +425,6 @@ impl<L: LogRead> RaftGroup<L> {
         Ok(self.last_place())
     }
 
-    /// Proposes a change of members: `context` comes back with the committed entry.
-    pub fn propose_change(&mut self, changes: &[Change], context: Bytes) -> Result<Place, Refusal> {
-        self.must_lead()?;
-        if self.node.raft.has_pending_conf() || self.node.store().configuration.is_joint() {
-            return Err(Refusal::ChangeRefused);
-        }
-        let change = to_raft_change(changes, Vec::new());
-        self.node.propose_conf_change(context.into(), change).map_err(|_| Refusal::ChangeRefused)?;
-        Ok(self.last_place())
-    }
-
     /// What this member claims as a leader. It is proven once a quorum of [`RaftGroup::configuration`], this member among them, was in just that
     /// term at a moment after this call: then no later leader existed before it, and nothing beyond the commit index was acknowledged to anybody.
     pub fn lead(&self) -> Result<LeadClaim, Refusal> {
@@ -539,22 +519,6 @@ impl<L: LogRead> RaftGroup<L> {
         self.redraw_timeout();
     }
 
-    /// Applies a committed change of members; the result belongs into the shard's descriptor, in the same batch as the applied index.
-    pub fn apply_change(&mut self, change: &Bytes) -> Result<Configuration, Damage> {
-        let inconsistent = |error: &dyn std::fmt::Display| Damage::Inconsistent(error.to_string());
-        let change: ConfChangeV2 = wire::parse(change).map_err(|error| inconsistent(&error))?;
-        let state = self.node.apply_conf_change(&change).map_err(|error| inconsistent(&error))?;
-        let configuration = Configuration::from_raft(&state);
-        self.node.mut_store().configuration = configuration.clone();
-        self.changed_below = self.last_index();
-        if self.is_leader() && !configuration.is_voter(self.peer()) && !planted(Mistake::RemovedLeads) {
-            // Who led when its removal was proposed need not be who leads when it ends. raft-rs would go on, and panic at the next durable entry.
-            let term = self.term();
-            self.node.raft.become_follower(term, raft::INVALID_ID);
-        }
-        Ok(configuration)
-    }
-
     /// Cuts the log: entries up to `index` are in flushed files of the tablet, and wherever else they must be. Whether it is cut: not where it
     /// cannot be read.
     pub fn truncate(&mut self, index: u64) -> bool {
@@ -592,21 +556,6 @@ impl<L: LogRead> RaftGroup<L> {
         self.node.raft.state == StateRole::Leader
     }
 
-    /// Whether this member leads, and a majority of the members has it on disk that they are the members. Until then a member that left may be needed
-    /// for an election: whoever knows that the change has ended may be lost. An entry that was proposed after the change was applied tells of it to
-    /// whoever takes it, since each message says what is committed.
-    pub fn is_settled(&self) -> bool {
-        self.is_leader() && self.node.raft.commit_to_current_term() && self.committed() > self.changed_below
-    }
-
-    /// Proposes an empty entry where nothing else would tell the others that a change of members has ended.
-    fn settle(&mut self) {
-        if self.is_leader() && !self.is_settled() && self.last_index() <= self.changed_below {
-            // Refused while leadership is given away, and proposed by the next tick.
-            let _ = self.node.propose(Vec::new(), Vec::new());
-        }
-    }
-
     /// Whether leadership is being given away.
     pub fn is_transferring(&self) -> bool {
         self.node.raft.lead_transferee.is_some()
@@ -635,30 +584,6 @@ impl<L: LogRead> RaftGroup<L> {
     /// The last entry that is durable here.
     pub fn persisted_index(&self) -> u64 {
         self.persisted
-    }
-
-    /// The members as of the last applied entry.
-    pub fn configuration(&self) -> &Configuration {
-        &self.node.store().configuration
-    }
-
-    /// On the leader: how far each other member is.
-    pub fn progress(&self) -> Vec<MemberProgress> {
-        if !self.is_leader() {
-            return Vec::new();
-        }
-        let own = self.node.raft.id;
-        let mut all: Vec<MemberProgress> = (self.node.raft.prs().iter())
-            .filter(|(id, _)| **id != own)
-            .map(|(id, progress)| MemberProgress {
-                peer: PeerId(*id),
-                matched: progress.matched,
-                in_snapshot: progress.state == raft::ProgressState::Snapshot,
-                is_active: progress.recent_active,
-            })
-            .collect();
-        all.sort_unstable_by_key(|progress| progress.peer);
-        all
     }
 
     fn must_lead(&self) -> Result<(), Refusal> {
