@@ -290,9 +290,6 @@ impl Simulation {
     /// Clients go on with what was restored, amid other faults.
     fn work_again(&mut self, work: Work) -> Result<(), Violation> {
         self.tell("clients go on with what was restored");
-        if let (Some(bucket), Some(trouble)) = (&mut self.bucket, self.options.store) {
-            bucket.store.set_faults(trouble.per_mille());
-        }
         self.crowd.reopen();
         self.plan_faults(work.faults);
         let end = self.queue.now() + work.micros;
@@ -300,6 +297,13 @@ impl Simulation {
         self.heal();
         self.until(end + SECOND / 2, |_| false)?;
         self.look_last(end)
+    }
+
+    /// The store fails as it did, also those who restore from it.
+    fn break_store(&self) {
+        if let (Some(bucket), Some(trouble)) = (&self.bucket, self.options.store) {
+            bucket.store.set_faults(trouble.per_mille());
+        }
     }
 
     /// From here on, this thread's hosts break the rule that the options name, or none.
@@ -339,6 +343,7 @@ impl Simulation {
                 return Ok(());
             }
             self.heal();
+            self.break_store();
             self.plan_faults(loss.faults);
             let begun = self.queue.now();
             if let Some(micros) = loss.next_after_micros.filter(|_| nth < last) {
@@ -362,6 +367,7 @@ impl Simulation {
             if let Some(work) = loss.work {
                 self.work_again(work)?;
             }
+            self.bucket.iter_mut().for_each(Bucket::mend);
             self.converge(self.queue.now())?;
         }
         Ok(())

@@ -137,7 +137,7 @@ impl StoreTrouble {
             timeout_with_effect: often(40),
             late: often(20),
             truncated: often(20),
-            flipped: often(10),
+            flipped: often(40),
             lagging: often(40),
         }
     }

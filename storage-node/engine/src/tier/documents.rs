@@ -1,9 +1,13 @@
 //! The documents of a bucket: JSON that names its format and version, so that a stranger with `jq` can read it in ten years.
 //!
 //! ```text
-//! {"format": "strata/owner", "version": 1, "body": { … }}
+//! {"format": "strata/owner", "version": 1, "body": { … },
+//!   "crc32": "9a0be1f2"
+//! }
 //! ```
 //!
+//! - Its last line but one is the CRC-32 of all bytes before that line's comma: a digit that flipped on the way is as good a digit. A document without
+//!   it, as first builds wrote them, is believed.
 //! - A document of a version that this build does not know is refused by name, never half-read; unknown fields are refused too.
 //! - Numbered documents are agreed as (number, bytes) by an entry of the shard before they are written, and exactly the agreed bytes are uploaded.
 //! - Fixtures of every version lie in `testdata/format/` and must open for ever.
@@ -35,9 +39,10 @@ pub trait Document: Serialize + DeserializeOwned {
 
     /// The bytes that go into the bucket. The same document has the same bytes.
     fn encode(&self) -> Bytes {
-        let envelope = Envelope { format: Self::FORMAT.to_owned(), version: Self::VERSION, body: self };
+        let envelope = Envelope { format: Self::FORMAT.to_owned(), version: Self::VERSION, body: self, crc32: None };
         let mut text = serde_json::to_vec_pretty(&envelope).expect("a document has text keys only, so it is JSON");
-        text.push(b'\n');
+        text.truncate(text.len() - "\n}".len());
+        text.extend(tail(&text).into_bytes());
         text.into()
     }
 
@@ -55,6 +60,12 @@ pub trait Document: Serialize + DeserializeOwned {
         if head.version != Self::VERSION {
             return Err(DocumentError::Version { expected, found: head.version, known: Self::VERSION });
         }
+        if head.crc32.is_some() {
+            let (text, end) = bytes.split_at(bytes.len().saturating_sub(tail(&[]).len()));
+            if end != tail(text).as_bytes() {
+                return Err(malformed("its bytes do not match its checksum".to_owned()));
+            }
+        }
         let envelope: Envelope<Self> = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         Ok(envelope.body)
     }
@@ -64,6 +75,7 @@ pub trait Document: Serialize + DeserializeOwned {
 struct Head {
     format: String,
     version: u32,
+    crc32: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,6 +84,13 @@ struct Envelope<Body> {
     format: String,
     version: u32,
     body: Body,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc32: Option<String>,
+}
+
+/// How a document ends, after its text: with the checksum of that.
+fn tail(text: &[u8]) -> String {
+    format!(",\n  \"crc32\": \"{:08x}\"\n}}\n", crc32fast::hash(text))
 }
 
 /// Bytes are no document of the expected kind.

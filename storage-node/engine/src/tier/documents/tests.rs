@@ -65,20 +65,46 @@ fn checkpoint() -> CheckpointDocument {
     }
 }
 
-/// The fixture opens as this document, and this build still writes those bytes.
-fn check<D: Document + PartialEq + Debug>(document: &D, fixture: &[u8]) {
-    assert_eq!(D::decode(fixture).as_ref(), Ok(document), "a fixture must open for ever");
-    assert_eq!(String::from_utf8_lossy(&document.encode()), String::from_utf8_lossy(fixture), "version 1 is what this build writes");
+/// Both fixtures open as this document, and this build still writes the bytes of the second.
+fn check<D: Document + PartialEq + Debug>(document: &D, first: &[u8], checked: &[u8]) {
+    for fixture in [first, checked] {
+        assert_eq!(D::decode(fixture).as_ref(), Ok(document), "a fixture must open for ever");
+    }
+    assert_eq!(String::from_utf8_lossy(&document.encode()), String::from_utf8_lossy(checked), "version 1 is what this build writes");
+}
+
+/// The fixtures of a kind: as first builds wrote it, and with its checksum.
+macro_rules! fixtures {
+    ($document:expr, $name:literal) => {
+        check(
+            &$document,
+            include_bytes!(concat!("../../../testdata/format/v1/", $name, ".json")),
+            include_bytes!(concat!("../../../testdata/format/v1/", $name, "_checked.json")),
+        )
+    };
 }
 
 #[test]
 fn fixtures_of_version_1_open() {
-    check(&owner(), include_bytes!("../../../testdata/format/v1/owner.json"));
-    check(&Beat { incarnation: IncarnationId(2), life: LifeId(11), count: 3 }, include_bytes!("../../../testdata/format/v1/beat.json"));
-    let child = ChildDocument { incarnation: IncarnationId(1), number: 0, child: IncarnationId(2) };
-    check(&child, include_bytes!("../../../testdata/format/v1/child.json"));
-    check(&cluster(), include_bytes!("../../../testdata/format/v1/cluster.json"));
-    check(&checkpoint(), include_bytes!("../../../testdata/format/v1/checkpoint.json"));
+    fixtures!(owner(), "owner");
+    fixtures!(Beat { incarnation: IncarnationId(2), life: LifeId(11), count: 3 }, "beat");
+    fixtures!(ChildDocument { incarnation: IncarnationId(1), number: 0, child: IncarnationId(2) }, "child");
+    fixtures!(cluster(), "cluster");
+    fixtures!(checkpoint(), "checkpoint");
+}
+
+#[test]
+fn no_bit_can_flip_in_a_document() {
+    for whole in [cluster().encode(), checkpoint().encode(), owner().encode()] {
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let is_refused = ClusterDocument::decode(&flipped).is_err()
+                && CheckpointDocument::decode(&flipped).is_err()
+                && Owner::decode(&flipped).is_err();
+            assert!(is_refused, "bit {bit}: {}", String::from_utf8_lossy(&flipped));
+        }
+    }
 }
 
 #[test]
@@ -87,7 +113,9 @@ fn another_version_and_another_kind_are_refused_by_name() {
     let refused = |text: &str| Owner::decode(text.as_bytes()).expect_err("must be refused").to_string();
     assert!(refused(&text.replace("\"version\": 1", "\"version\": 2")).contains("version 2, and this build reads version 1"));
     assert!(refused(&text.replace("strata/owner", "strata/beat")).contains("expected strata/owner, found \"strata/beat\""));
-    assert!(refused(&text.replace("namespaceUid", "namespace")).contains("namespace"));
+    assert!(refused(&text.replace("\"body\"", "\"corpus\"")).contains("checksum"));
+    let (first, _) = text.split_once(",\n  \"crc32\"").expect("it has a checksum");
+    assert!(refused(&(first.replace("namespaceUid", "namespace") + "}")).contains("namespace"));
     assert!(refused("<html>").contains("expected strata/owner"));
     assert!(Beat::decode(&owner().encode()).is_err());
 }
