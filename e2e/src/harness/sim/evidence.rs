@@ -39,7 +39,8 @@ impl Simulation {
         }
         let read = self.evidence.logs.entry(shard).or_default();
         let Some((first, last)) = log.bounds(shard) else { return Ok(()) };
-        let (from, to) = (first.max(read.index + 1), last.min(replica.applied));
+        // What the log on the disk has before the replica's own first entry is of before a snapshot, and about to be replaced.
+        let (from, to) = (first.max(replica.first_index).max(read.index + 1), last.min(replica.applied));
         if from > to {
             return Ok(());
         }

@@ -468,13 +468,15 @@ impl Simulation {
     /// say so.
     pub(super) fn lose_most(&mut self) -> Result<(), Violation> {
         let is_chosen = self.draws.operator.u8(..3) == 0 && self.is_founded();
+        // What was just given an empty disk knows of no cluster: were it all that is left, nothing would be.
+        let members: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].disk.identity.membership.is_some()).collect();
+        let Some(first) = self.draws.operator.choice(members) else { return Ok(()) };
         // Soon after a loss the status says that the cluster runs, and no disk holds any of it.
         let Some(operators) = self.operators.as_mut().filter(|of| is_chosen && of.lives.living.is_some()) else { return Ok(()) };
         operators.kubernetes.rebuild(&self.options, operators.trouble.zones);
         operators.lives.most_is_lost();
         let survivors = self.options.replicas.saturating_sub(1) / 2;
         self.tell(format!("all but {survivors} disks are lost, and the KVCluster is declared anew"));
-        let first = self.draws.operator.usize(..self.nodes.len());
         for nth in 0..self.nodes.len() {
             let node = (first + nth) % self.nodes.len();
             if self.nodes[node].host.is_some() {
