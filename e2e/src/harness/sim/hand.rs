@@ -209,12 +209,18 @@ impl Simulation {
         if self.operator_answered(ticket, &answer) {
             return;
         }
+        let is_damaged = self.holds_damaged(node);
         let desk = &mut self.hand.desks[node];
         if desk.asked.as_ref().is_none_or(|asked| asked.ticket != ticket) {
             return;
         }
         match answer {
             Answer::Done => {
+                desk.asked = None;
+                desk.todo.pop_front();
+            }
+            // Created by an earlier order, whose answer nobody heard, and rotted since: its report tells, as it tells the operator.
+            Answer::Refused { class: RefusalClass::NotReady, .. } if is_damaged => {
                 desk.asked = None;
                 desk.todo.pop_front();
             }
@@ -276,6 +282,12 @@ impl Simulation {
     fn has_stopped(&self, store: StoreId, shard: ShardId) -> bool {
         let host = self.nodes.iter().find(|node| node.store() == store).and_then(|node| node.host.as_ref());
         host.is_some_and(|host| host.report().shards.iter().any(|replica| replica.shard == shard && replica.stopped.is_some()))
+    }
+
+    /// Whether the shard that a node is to create is there already, and stopped.
+    fn holds_damaged(&self, node: usize) -> bool {
+        let Some(OrderKind::CreateShard { shard, .. }) = self.hand.desks[node].todo.front() else { return false };
+        self.has_stopped(self.nodes[node].store(), *shard)
     }
 
     /// A node's disk is lost: it comes back with an empty one, as another store.
