@@ -37,8 +37,10 @@ pub async fn kill(lab: &Lab, cluster: &Cluster) -> Done<f64> {
     let victim = cluster.busiest().await?;
     let probes = Probes::start(cluster, u16::try_from(shards).unwrap_or(1)).await?;
     probes.until_all_written_since(Instant::now()).await?;
+    let restarts = cluster.restarts_of(&victim.pod).await?;
     lab.kill(&[&victim.pod]).await?;
     probes.until_all_written_since(Instant::now()).await?;
+    cluster.until_restarted(&victim.pod, restarts).await?;
     cluster.until_whole().await?;
     let gap = probes.longest_gap().as_secs_f64();
     let words = format!("{} led {} of {shards} shards; the longest pause of any shard was {gap:.2} s", victim.pod, victim.leaders);

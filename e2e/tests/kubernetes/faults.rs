@@ -25,15 +25,23 @@ pub async fn the_leader_pod_is_killed_under_load(world: &mut World) -> Result<()
         load.until_acknowledged(100).await?;
         cluster.until_whole().await?;
         // A status may be older than a pod: who leads most by its word may be starting.
-        wait::until(NOTICE_DEADLINE, "the pod that leads most can be killed", async || {
-            let leader = cluster.busiest().await.map_err(|failure| failure.to_string())?.pod;
-            world.lab.kill(&[&leader]).await.map_err(|failure| failure.to_string())
+        let (leader, restarts) = wait::until(NOTICE_DEADLINE, "the pod that leads most can be killed", async || {
+            kill_busiest(world, &cluster).await.map_err(|failure| failure.to_string())
         })
         .await?;
         load.until_acknowledged(200).await?;
+        cluster.until_restarted(&leader, restarts).await?;
         cluster.until_whole().await?;
     }
     world.judge(&cluster, load).await
+}
+
+/// Kills the pod that leads most shards; says which one that is, and how often it had been started again by then.
+async fn kill_busiest(world: &World, cluster: &Cluster) -> Result<(String, i32), Failure> {
+    let leader = cluster.busiest().await?.pod;
+    let restarts = cluster.restarts_of(&leader).await?;
+    world.lab.kill(&[&leader]).await?;
+    Ok((leader, restarts))
 }
 
 pub async fn a_machine_is_frozen_and_thawed(world: &mut World) -> Result<(), Failure> {

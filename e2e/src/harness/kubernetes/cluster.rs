@@ -85,6 +85,27 @@ impl Cluster {
         found.ok_or_else(|| Failure::broken(format!("pod {pod} runs nowhere")))
     }
 
+    /// How often the processes of a pod were started again, and whether they are ready.
+    async fn starts_of(&self, pod: &str) -> Result<(i32, bool), Failure> {
+        let status = self.kube.find::<Pod>(pod).await?.and_then(|pod| pod.status).unwrap_or_default();
+        let containers = status.container_statuses.unwrap_or_default();
+        Ok((containers.iter().map(|container| container.restart_count).sum(), containers.iter().all(|container| container.ready)))
+    }
+
+    /// How often the processes of a pod were started again so far.
+    pub async fn restarts_of(&self, pod: &str) -> Result<i32, Failure> {
+        Ok(self.starts_of(pod).await?.0)
+    }
+
+    /// Waits until the processes of a pod were started again more often than so, and are ready: a status that is whole may be from before they ended.
+    pub async fn until_restarted(&self, pod: &str, restarts: i32) -> Result<(), Failure> {
+        wait::until(REST_DEADLINE, &format!("pod {pod} was started again and is ready"), async || {
+            let (times, is_ready) = self.starts_of(pod).await.map_err(|failure| failure.to_string())?;
+            if times > restarts && is_ready { Ok(()) } else { Err(format!("{times} times so far, ready: {is_ready}")) }
+        })
+        .await
+    }
+
     /// The volume of a pod.
     pub async fn volume_of(&self, pod: &str) -> Result<String, Failure> {
         let claim = self.kube.find::<PersistentVolumeClaim>(&format!("data-{pod}")).await?;
