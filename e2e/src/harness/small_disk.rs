@@ -38,8 +38,11 @@ const MOUNT_OPTIONS: &str = "loop,commit=600";
 const THAWS_LATER: &str = "sleep \"$0\"; fsfreeze --unfreeze \"$1\"";
 
 /// Freezes the file system `$1` for most of each fifth of a second, `$0` times, and leaves it thawed.
-const FREEZES_AGAIN_AND_AGAIN: &str =
-    "n=0; while [ $n -lt \"$0\" ]; do fsfreeze --freeze \"$1\"; sleep 0.15; fsfreeze --unfreeze \"$1\"; sleep 0.05; n=$((n + 1)); done";
+///
+/// Told to end, a shell with a trap first waits for the program that it runs. Without one it would leave a `fsfreeze --freeze` behind that waits in the kernel, and then freezes for good
+/// what was thawed meanwhile.
+const FREEZES_AGAIN_AND_AGAIN: &str = "trap exit TERM; n=0; \
+    while [ $n -lt \"$0\" ]; do fsfreeze --freeze \"$1\"; sleep 0.15; fsfreeze --unfreeze \"$1\"; sleep 0.05; n=$((n + 1)); done";
 
 /// `EXT4_IOC_SHUTDOWN`, which XFS and F2FS know by the same number.
 const SHUTDOWN: ioctl::Opcode = ioctl::opcode::read::<u32>(b'X', 125);
@@ -143,7 +146,7 @@ impl SmallDisk {
     pub fn thaw(&mut self) {
         let Some(mut guard) = self.guard.take() else { return };
         let group = Pid::from_raw(guard.id() as i32).expect("a process id is never 0");
-        let _ = kill_process_group(group, Signal::KILL);
+        let _ = kill_process_group(group, Signal::TERM);
         drop(guard.wait());
         // It fails where the guard was faster.
         drop(run("fsfreeze", [OsStr::new("--unfreeze"), self.base().as_os_str()]));
@@ -300,6 +303,24 @@ mod tests {
         write().recv_timeout(SOON).expect("its guard thaws it").expect("it is written");
         disk.slow_down(Duration::from_secs(1)).expect("it is slow");
         write().recv_timeout(SOON).expect("it is slow, and goes on").expect("it is written");
+    }
+
+    #[tokio::test]
+    async fn what_freezes_while_it_is_thawed_does_not_stay_frozen() {
+        let Some((_folder, data, mut disk)) = disk("what_freezes_while_it_is_thawed_does_not_stay_frozen", SmallDisk::under) else {
+            return;
+        };
+        for millis in 0..25 {
+            // What is not synced yet holds the freeze up.
+            std::fs::write(data.join("dirty"), vec![7; BYTES as usize / 2]).expect("a file is written");
+            disk.slow_down(Duration::from_secs(60)).expect("it is slow");
+            wait::pause(Duration::from_millis(millis)).await;
+            disk.thaw();
+            // What freezes late does so soon.
+            wait::pause(Duration::from_millis(50)).await;
+            let is_thawed = run("fsfreeze", [OsStr::new("--unfreeze"), data.as_os_str()]).is_err();
+            assert!(is_thawed, "it froze after it was thawed, {millis} ms after it began to be slow");
+        }
     }
 
     #[tokio::test]
