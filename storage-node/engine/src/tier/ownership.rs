@@ -11,8 +11,8 @@
 //! - Only an observed change counts, neither the value of a beat nor any clock's opinion of its age. The watch counts its own milliseconds,
 //!   and only while reads succeed: it ends when three whole periods passed between the first read and one that is still the same. What an earlier
 //!   claimant of the same cluster saw of that beat counts, too ([`Takeover::after`]): it can only shorten the watch, and never refuses.
-//! - A change counts when it was read twice, since a bit may flip on the way, and begins the watch anew. It takes two of them to refuse: a dead owner's
-//!   last beat may take effect late, and nobody would ask again.
+//! - A change counts when it was read twice, since a bit may flip on the way, and begins the watch anew. It takes two of them to refuse, the last of
+//!   them after two periods: a dead owner's last beats may take effect late, and nobody would ask again.
 //! - An error of access is never an absence: whatever is not `NotFound` is repeated for ever, and shown.
 //! - An existing OWNER never leads to initialise ([`Intent::Initialise`] is refused).
 //! - The last act aborts unfinished multipart uploads of the predecessor. It is a kindness: failures of it are counted, not waited for.
@@ -162,6 +162,8 @@ struct Watch {
     news: Option<Option<Bytes>>,
     /// How often it moved.
     moves: u32,
+    /// When this claim first read it.
+    since_ms: Option<u64>,
 }
 
 /// A beat that was seen to stand, in milliseconds of the clock that the claim is stepped by.
@@ -182,6 +184,10 @@ const LOOK_MS: u64 = 5_000;
 
 /// How often a beat moves until its owner lives: once may be the last request of the dead.
 const MOVES_OF_THE_LIVING: u32 = 2;
+
+/// For how long a beat that still moves was watched by then, in milliseconds. Of the dead several requests may take effect late, and soon after
+/// their death; only the living go on.
+const LIVING_WATCHED_MS: u64 = 2 * BEAT_PERIOD_MS;
 
 /// The take-over of a path.
 #[derive(Debug)]
@@ -334,7 +340,7 @@ impl Takeover {
             }
             (Decision::Watch(incarnation), found) => {
                 self.found = found;
-                self.state = State::Watching(Watch { incarnation, seen: None, news: None, moves: 0 });
+                self.state = State::Watching(Watch { incarnation, seen: None, news: None, moves: 0, since_ms: None });
             }
             (Decision::InUse, found) => {
                 let owner = Box::new(found.unwrap_or_else(|| self.owner.clone()));
@@ -352,6 +358,7 @@ impl Takeover {
                 && now_ms.saturating_sub(earlier.last_ms) <= SIGHTING_AGE_MS_MAX
         };
         let earlier = self.earlier.take().filter(stands);
+        let since_ms = *watch.since_ms.get_or_insert(now_ms);
         let seen = watch.seen.get_or_insert_with(|| earlier.unwrap_or_else(|| first.clone()));
         if seen.beat == beat {
             (seen.last_ms, watch.news) = (now_ms, None);
@@ -363,7 +370,7 @@ impl Takeover {
         } else if watch.news.as_ref() == Some(&beat) {
             (*seen, watch.news) = (first, None);
             watch.moves += 1;
-            if watch.moves >= MOVES_OF_THE_LIVING {
+            if watch.moves >= MOVES_OF_THE_LIVING && now_ms.saturating_sub(since_ms) >= LIVING_WATCHED_MS {
                 let path = self.claim.layout.path().to_owned();
                 let owner = Box::new(self.found.clone().unwrap_or_else(|| self.owner.clone()));
                 self.state = State::Done;

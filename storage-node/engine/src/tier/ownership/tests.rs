@@ -88,7 +88,7 @@ fn a_moving_beat_refuses_and_names_the_owner() {
     let (end, at_ms, store) = run(claim(Intent::Continue), bucket(Some(owner(INCARNATION))), 30_000, 200_000);
     let Some(TakeoverEffect::Refused(refusal @ Refusal::OwnerLives { .. })) = end else { panic!("refused, not {end:?}") };
     assert!(refusal.to_string().contains("living cluster cluster-uuid"), "{refusal}");
-    assert!((30_000..70_000).contains(&at_ms), "the second change is enough, after {at_ms} ms");
+    assert!((60_000..100_000).contains(&at_ms), "it goes on moving for two periods, after {at_ms} ms");
     assert_eq!(store.bucket().peek(&key()), Some(owner(INCARNATION).encode()));
 }
 
@@ -125,6 +125,19 @@ fn watch(mut takeover: Takeover, from_ms: u64, mut beat: impl FnMut(u64) -> Opti
 fn the_last_beat_of_the_dead_that_takes_effect_late_begins_the_watch_anew_and_does_not_refuse() {
     let beat = |now_ms: u64| Some(if now_ms < 70_000 { "before".into() } else { "the last one".into() });
     assert_eq!(watch(Takeover::new(claim(Intent::Continue)), 0, beat), (None, 160_000));
+}
+
+#[test]
+fn beats_of_several_dead_that_take_effect_late_refuse_nobody() {
+    let beat = |now_ms| {
+        let beat = match now_ms {
+            ..10_000 => "before",
+            10_000..20_000 => "of one",
+            _ => "of another",
+        };
+        Some(beat.into())
+    };
+    assert_eq!(watch(Takeover::new(claim(Intent::Continue)), 0, beat), (None, 110_000));
 }
 
 #[test]
