@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! objects differ from what is declared            apply them (every pass)
+//! a pod was placed without its volume             delete it, so that it is placed anew (every pass)
 //! no incarnation yet, or all its disks are gone   adopt, restore, initialise, wait or refuse; what is decided is persisted, and nothing else done
 //! the epoch is another operator's                 a higher one is persisted, and nothing else is done
 //! otherwise                                       tell nodes of each other, and of the archive; restored shards wait until every node has
@@ -82,7 +83,8 @@ const LATER: Duration = Duration::from_secs(5);
 
 /// What to do about a cluster.
 pub fn decide(seen: &Observation) -> Decision {
-    let mut decision = Decision { acts: objects(seen), status: status::begin(seen), look_again: SOON };
+    let acts = objects(seen).into_iter().chain(misplaced(seen)).collect();
+    let mut decision = Decision { acts, status: status::begin(seen), look_again: SOON };
     let status = seen.cluster.status.clone().unwrap_or_default();
     let life = status.cluster_id.clone().zip(status.incarnation.as_ref().and_then(|text| text.parse().ok()));
     match life.map(|(cluster, incarnation)| Life { cluster, incarnation }) {
@@ -111,6 +113,11 @@ fn objects(seen: &Observation) -> Vec<Act> {
         }
     }
     acts
+}
+
+/// The pods that Kubernetes would leave without their volumes for ever. None of them runs.
+fn misplaced(seen: &Observation) -> impl Iterator<Item = Act> {
+    seen.pods.iter().filter(|(_, fact)| fact.lacks_volume).map(|(pod, _)| Act::Restart { pod: pod.clone() })
 }
 
 /// Takes an epoch above all that anybody knows.

@@ -81,6 +81,9 @@ pub struct PodFact {
     pub is_crashed: bool,
     /// Why it does not run yet, in the words of Kubernetes.
     pub waits: Option<String>,
+    /// Whether it was placed on a machine although a volume claim of its own has no volume. A scheduler that still knows the claim of the same name that is gone does so, and
+    /// nobody mends it: the claim waits for a pod to be placed, and the pod is.
+    pub lacks_volume: bool,
 }
 
 impl Observation {

@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount},
+        core::v1::{ConfigMap, Namespace, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
@@ -52,6 +52,8 @@ pub async fn observe(context: &Context, name: &str) -> Result<Option<Seen>, Erro
     let certificates = secret(context, &names.certificates()).await?;
     let sets: Vec<StatefulSet> = list(context, &names).await?;
     let pods: Vec<Pod> = list(context, &names).await?;
+    // After the pods: a claim is bound before its pod is placed, so that one without a volume now never had one.
+    let claims: Vec<PersistentVolumeClaim> = list(context, &names).await?;
     let addresses: BTreeMap<String, String> = pods.iter().filter_map(|pod| Some((pod.name_any(), address(pod)?))).collect();
     let reports = reports(client.as_ref(), &addresses).await;
     let restore = restore(context, &cluster).await?;
@@ -63,7 +65,7 @@ pub async fn observe(context: &Context, name: &str) -> Result<Option<Seen>, Erro
         defaults: context.defaults.clone(),
         applied: applied(context, &names, &sets).await?,
         secrets: SecretsFact { authority: client.is_some(), certificates: certificates.is_some() },
-        pods: pods.iter().map(|pod| (pod.name_any(), fact(pod, &sets))).collect(),
+        pods: pods.iter().map(|pod| (pod.name_any(), fact(pod, &sets, &claims))).collect(),
         reports,
         namespace_uid: if cluster.spec.archive.is_some() { namespace_uid(context).await? } else { String::new() },
         living: BTreeSet::new(),
@@ -200,7 +202,7 @@ fn address(pod: &Pod) -> Option<String> {
     pod.status.as_ref()?.pod_ip.clone().filter(|address| !address.is_empty())
 }
 
-fn fact(pod: &Pod, sets: &[StatefulSet]) -> PodFact {
+fn fact(pod: &Pod, sets: &[StatefulSet], claims: &[PersistentVolumeClaim]) -> PodFact {
     let zone = pod.labels().get(LABEL_ZONE);
     let set = sets.iter().find(|set| set.labels().get(LABEL_ZONE) == zone);
     // Before the set's controller has seen the newest template, nothing can be said of its pods.
@@ -213,6 +215,7 @@ fn fact(pod: &Pod, sets: &[StatefulSet]) -> PodFact {
     let mut fact = PodFact {
         waits: phase.filter(|phase| phase != "Running"),
         is_outdated: wanted.is_some_and(|wanted| pod.labels().get("controller-revision-hash") != Some(&wanted)),
+        lacks_volume: lacks_volume(pod, claims),
         ..PodFact::default()
     };
     for status in statuses {
@@ -224,6 +227,15 @@ fn fact(pod: &Pod, sets: &[StatefulSet]) -> PodFact {
     fact
 }
 
+/// Whether the pod was placed, and stays, while one of the claims that it names is bound to no volume.
+fn lacks_volume(pod: &Pod, claims: &[PersistentVolumeClaim]) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let is_placed = spec.node_name.is_some() && pod.metadata.deletion_timestamp.is_none();
+    let mut named = spec.volumes.iter().flatten().filter_map(|volume| Some(&volume.persistent_volume_claim.as_ref()?.claim_name));
+    let has_none = |claim: &PersistentVolumeClaim| claim.spec.as_ref().is_none_or(|spec| spec.volume_name.is_none());
+    is_placed && named.any(|name| claims.iter().any(|claim| claim.name_any() == *name && has_none(claim)))
+}
+
 async fn reports(client: Option<&NodeClient>, addresses: &BTreeMap<String, String>) -> BTreeMap<String, Report> {
     let Some(client) = client else { return BTreeMap::new() };
     let asked = addresses.iter().map(|(pod, address)| async move {
@@ -231,4 +243,37 @@ async fn reports(client: Option<&NodeClient>, addresses: &BTreeMap<String, Strin
         Some((pod.clone(), report.ok()?))
     });
     join_all(asked).await.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(node: Value, deleted: Value) -> Pod {
+        let volume = json!({"name": "data", "persistentVolumeClaim": {"claimName": "data-orders-a-0"}});
+        let metadata = json!({"name": "orders-a-0", "deletionTimestamp": deleted});
+        serde_json::from_value(json!({"metadata": metadata, "spec": {"containers": [], "nodeName": node, "volumes": [volume]}}))
+            .expect("a pod")
+    }
+
+    fn claim(name: &str, volume: Value) -> PersistentVolumeClaim {
+        serde_json::from_value(json!({"metadata": {"name": name}, "spec": {"volumeName": volume}})).expect("a claim")
+    }
+
+    #[test]
+    fn a_pod_that_was_placed_before_its_claim_had_a_volume_lacks_it() {
+        let (here, nowhere, never, now) = (json!("node-1"), Value::Null, Value::Null, json!("2026-01-01T00:00:00Z"));
+        let unbound = claim("data-orders-a-0", Value::Null);
+        assert!(lacks_volume(&pod(here.clone(), never.clone()), &[claim("data-orders-b-0", json!("disk-2")), unbound.clone()]));
+        let cases = [
+            (pod(nowhere, never.clone()), unbound.clone(), "it waits to be placed"),
+            (pod(here.clone(), now), unbound, "it goes already"),
+            (pod(here.clone(), never.clone()), claim("data-orders-a-0", json!("disk-1")), "it has one"),
+            (pod(here, never), claim("data-orders-b-0", Value::Null), "the claim is another one's"),
+        ];
+        for (pod, claim, why) in cases {
+            assert!(!lacks_volume(&pod, &[claim]), "{why}");
+        }
+    }
 }

@@ -27,7 +27,7 @@ use strata_e2e::{
 use world::World;
 
 /// The stories, in the order in which they are played: what a cluster needs first comes first.
-const STORIES: [&str; 13] = [
+const STORIES: [&str; 14] = [
     "a_cluster_is_declared_and_becomes_ready",
     "what_makes_no_sense_is_refused_in_a_sentence",
     "both_ports_serve_what_the_other_wrote",
@@ -36,6 +36,7 @@ const STORIES: [&str; 13] = [
     "a_disk_is_emptied_and_its_member_replaced",
     "a_changed_setting_rolls_through_without_a_failed_request",
     "a_cluster_is_deleted_and_adopts_its_surviving_volumes",
+    "a_pod_that_was_placed_without_its_volume_is_made_anew",
     "the_operator_is_killed_in_mid_creation",
     "everything_is_lost_but_the_bucket",
     "a_second_cluster_goes_back_before_a_flushall",
@@ -56,6 +57,9 @@ async fn play(story: &str, world: &mut World) -> Result<(), Failure> {
         }
         "a_cluster_is_deleted_and_adopts_its_surviving_volumes" => {
             volumes::a_cluster_is_deleted_and_adopts_its_surviving_volumes(world).await
+        }
+        "a_pod_that_was_placed_without_its_volume_is_made_anew" => {
+            volumes::a_pod_that_was_placed_without_its_volume_is_made_anew(world).await
         }
         "the_operator_is_killed_in_mid_creation" => operator::the_operator_is_killed_in_mid_creation(world).await,
         "everything_is_lost_but_the_bucket" => bucket::everything_is_lost_but_the_bucket(world).await,

@@ -91,6 +91,7 @@ pub(super) fn begin(seen: &Observation, decision: &mut Decision) {
 fn not_started(seen: &Observation, pods: &[String]) -> Option<String> {
     let reason = |pod: &String| match seen.pods.get(pod) {
         None => Some(format!("{pod} does not exist yet")),
+        Some(fact) if fact.lacks_volume => Some(format!("{pod} was placed before its volume was bound, and is made anew")),
         Some(fact) if !fact.is_crashed => fact.waits.as_ref().map(|reason| format!("{pod} waits ({reason})")),
         Some(_) => None,
     };

@@ -8,7 +8,7 @@
 //! pod orders-a-0 belongs a1 7             its store is of cluster shop and incarnation 7, with two shards on a1, b1 and c1
 //! pod orders-a-0 silent                  it runs, and does not report; or `starting`
 //! pod orders-a-0 restarted                its process is another one, and remembers no order
-//! pod orders-a-0 outdated                it was made from an older template; or `crashed`
+//! pod orders-a-0 outdated                it was made from an older template; or `crashed`; or `unbound`, placed without its volume
 //! archive                                the cluster declares one, in the bucket of the object store s3, which is empty
 //! bucket Dns                             it fails with this class; or `bucket answers`, `bucket missing` for no KVObjectStore
 //! bucket holds 7 of old-uid until 9000   an incarnation of two shards, its KVCluster, and its last write; `at PATH` for another path
@@ -123,6 +123,7 @@ impl World {
             ["pod", pod, "starting"] => self.pod(pod).waits = Some("ContainerCreating".to_owned()),
             ["pod", pod, "outdated"] => self.pod(pod).is_outdated = true,
             ["pod", pod, "crashed"] => self.pod(pod).is_crashed = true,
+            ["pod", pod, "unbound"] => self.pod(pod).lacks_volume = true,
             ["archive"] => {
                 self.seen.cluster.spec.archive = Some(yaml("{objectStoreRef: {name: s3}}"));
                 let spec = yaml("{bucket: strata, endpoint: 'http://s3.example', credentialsSecretRef: {name: s3-credentials}}");
@@ -340,7 +341,9 @@ impl World {
                 Act::Order { pod, order, .. } => self.obey(pod, order),
                 Act::Restart { pod } => {
                     *self.pod(pod) = PodFact::default();
-                    self.nodes.get_mut(pod).expect("a pod that is restarted has a node").evicted_millis = 0;
+                    if let Some(node) = self.nodes.get_mut(pod) {
+                        node.evicted_millis = 0;
+                    }
                 }
             }
         }

@@ -85,6 +85,7 @@ impl Kube {
         for arguments in [
             &["get", "kvc,pods,pvc", "--output", "wide"][..],
             &["get", "kvc", "--output", "jsonpath={range .items[*]}{.metadata.name}: {.status}{'\\n'}{end}"],
+            &["get", "events", "--field-selector", "type=Warning", "--sort-by", ".lastTimestamp"],
             &["logs", "deployment/strata", "--tail", "8"],
         ] {
             text += &self.kubectl(arguments).await.unwrap_or_else(|failure| failure.to_string());
