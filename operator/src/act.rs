@@ -21,7 +21,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Resource, ResourceExt,
-    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
     core::GroupVersionKind,
     runtime::events::{Event, EventType, Recorder},
 };
@@ -31,7 +31,7 @@ use strata_crds::{ErrorClass, KVCluster, KVClusterStatus};
 use strata_node_api::Answer;
 
 /// Does all acts in their order, and then writes the status. Persisting that fails ends the pass, since what comes later follows from it. An
-/// object that cannot be applied fails the pass at its end, so that it does not keep orders from the nodes. An order that is refused or
+/// object that cannot be applied, or a pod that cannot be deleted, fails the pass at its end, so that it does not keep orders from the nodes. An order that is refused or
 /// lost fails nothing: orders of one plan do not depend on each other, and the next plan is made from what became of them.
 pub async fn act(context: &Context, seen: &Seen, decision: &Decision) -> Result<(), Error> {
     let mut is_persisted = false;
@@ -53,7 +53,12 @@ pub async fn act(context: &Context, seen: &Seen, decision: &Decision) -> Result<
                 let given = give(seen, pod, order, reason).await;
                 given.unwrap_or_else(|error| tracing::warn!(%error, reason, "an order was not obeyed"));
             }
-            Act::Restart { pod } => restart(context, pod).await?,
+            Act::Restart { pod } => {
+                if let Err(error) = restart(context, seen, pod).await {
+                    tracing::warn!(%error, pod, "not restarted");
+                    failed = failed.or(Some(error));
+                }
+            }
         }
     }
     let is_news = seen.observation.cluster.status.as_ref() != Some(&decision.status);
@@ -164,10 +169,15 @@ pub async fn give(seen: &Seen, pod: &str, order: &strata_node_api::Order, reason
     }
 }
 
-async fn restart(context: &Context, pod: &str) -> Result<(), Error> {
+/// Deletes the pod that was looked at, and no successor of its name. A pod that is gone meanwhile needs nothing.
+async fn restart(context: &Context, seen: &Seen, pod: &str) -> Result<(), Error> {
     let api: Api<Pod> = Api::namespaced(context.client.clone(), &context.settings.namespace);
-    api.delete(pod, &DeleteParams::default()).await?;
-    tracing::info!(pod, "restarted");
+    let looked_at = Preconditions { uid: seen.uids.get(pod).cloned(), resource_version: None };
+    match api.delete(pod, &DeleteParams::default().preconditions(looked_at)).await {
+        Ok(_) => tracing::info!(pod, "restarted"),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => tracing::info!(pod, "restarted by somebody else"),
+        Err(error) => return Err(error.into()),
+    }
     Ok(())
 }
 

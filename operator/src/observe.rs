@@ -36,6 +36,8 @@ pub struct Seen {
     pub observation: Observation,
     /// The addresses of pods that have one.
     pub addresses: BTreeMap<String, String>,
+    /// The UIDs of the pods: a successor has the name of the pod that was looked at, and another UID.
+    pub uids: BTreeMap<String, String>,
     /// How nodes are called; `None` before there are certificates.
     pub client: Option<NodeClient>,
 }
@@ -55,6 +57,7 @@ pub async fn observe(context: &Context, name: &str) -> Result<Option<Seen>, Erro
     // After the pods: a claim is bound before its pod is placed, so that one without a volume now never had one.
     let claims: Vec<PersistentVolumeClaim> = list(context, &names).await?;
     let addresses: BTreeMap<String, String> = pods.iter().filter_map(|pod| Some((pod.name_any(), address(pod)?))).collect();
+    let uids = pods.iter().filter_map(|pod| Some((pod.name_any(), pod.uid()?))).collect();
     let reports = reports(client.as_ref(), &addresses).await;
     let restore = restore(context, &cluster).await?;
     let (stores, access) = stores(context, &cluster, restore.as_ref()).await?;
@@ -75,7 +78,7 @@ pub async fn observe(context: &Context, name: &str) -> Result<Option<Seen>, Erro
         cluster,
     };
     ask(context, &mut observation, &access).await?;
-    Ok(Some(Seen { observation, addresses, client }))
+    Ok(Some(Seen { observation, addresses, uids, client }))
 }
 
 /// Asks buckets what the decision needs to know, one question after the other, as long as answers lead to questions.

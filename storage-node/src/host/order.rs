@@ -132,7 +132,7 @@ impl<T> Host<T> {
     }
 
     /// Creates a replica. `Accepted` here means: done once what was handed out so far is durable, and it may be that it was created by an earlier order.
-    fn create_shard(
+    pub(super) fn create_shard(
         &mut self,
         shard: ShardId,
         table: TableId,
@@ -149,10 +149,15 @@ impl<T> Host<T> {
         }
         let descriptor = Descriptor::create(shard, table, slots, members);
         if let Some(existing) = self.replicas.get(&shard).filter(|_| !planted(Mistake::CreatedTwice)) {
-            return match &existing.descriptor {
-                Some(known) if known.slots == slots && known.table == table && existing.group.peer() == member.peer => Answer::Accepted,
-                Some(_) => refused(RefusalClass::Conflict, format!("shard {shard} exists here with another membership or range")),
-                None => refused(RefusalClass::NotReady, format!("shard {shard} waits for a snapshot of its leader")),
+            return match (&existing.descriptor, &existing.stopped) {
+                (Some(known), _) if known.slots == slots && known.table == table && existing.group.peer() == member.peer => {
+                    Answer::Accepted
+                }
+                (Some(_), _) => refused(RefusalClass::Conflict, format!("shard {shard} exists here with another membership or range")),
+                (None, Some(reason)) => {
+                    refused(RefusalClass::Conflict, format!("the replica of shard {shard} is here, and stopped: {reason}"))
+                }
+                (None, None) => refused(RefusalClass::NotReady, format!("shard {shard} waits for a snapshot of its leader")),
             };
         }
         let restored = match origin.map(|origin| self.take_restored(shard, &origin)).transpose() {

@@ -122,12 +122,13 @@ pub(super) mod tests {
     };
     use bytes::Bytes;
     use std::sync::Arc;
-    use strata_base::StoreId;
+    use strata_base::{SlotRange, StoreId, TableId};
     use strata_engine::{
         identity::Identity,
         log::{LogBatch, LogStore, MemoryLogStore, ReplicaBatch, StoredEntry},
         tablet::{MemoryTablet, MemoryTabletStore, Tablet},
     };
+    use strata_node_api::{Answer, Member, MemberRole};
 
     /// A host that starts on a disk with one shard, of which the log holds these records.
     pub(in crate::host) fn host_over(states: Vec<(LogState, Bytes)>) -> (Host<()>, ShardId) {
@@ -196,8 +197,13 @@ pub(super) mod tests {
         let (truncated_index, truncated_term, archived_index, archived_hlc) = Default::default();
         let here = ReplicaRecord::Here { peer: PeerId(1), generation: 0, truncated_index, truncated_term, archived_index, archived_hlc };
         let vote = (LogState::HardState, Bytes::from_static(b"no three numbers"));
-        let (host, shard) = host_over(vec![(LogState::Replica, here.encode()), vote]);
-        let stopped = host.replicas[&shard].stopped.as_deref().expect("it must not take part");
+        let (mut host, shard) = host_over(vec![(LogState::Replica, here.encode()), vote]);
+        let stopped = host.replicas[&shard].stopped.clone().expect("it must not take part");
         assert!(stopped.contains("hard state"), "{stopped}");
+        let members = [Member { peer: PeerId(1), store: StoreId(1), role: MemberRole::Voter }];
+        let Answer::Refused { message, .. } = host.create_shard(shard, TableId(0), SlotRange::ALL, &members, None) else {
+            panic!("it was created over the one that stopped")
+        };
+        assert!(message.contains(&stopped), "who orders it again is told why it stopped: {message}");
     }
 }
