@@ -28,7 +28,7 @@ use strata_engine::{
     identity::Identity,
     log::RaftEngineLogStore,
     tablet::{RocksSettings, RocksTabletStore},
-    tier::{Place, archive::WhenFull, layout::Layout},
+    tier::{Place, archive::WhenFull, layout::Layout, limits::PART_BYTES},
 };
 use strata_kv::session::Port;
 use tokio::{
@@ -241,6 +241,7 @@ fn tier_settings(config: &Config, archive: &Archive) -> TierSettings {
             OnStoreDown::KeepThenDrop => WhenFull::DropAndRecordGap,
         },
         checkpoint_interval_ms: Some(config.checkpoint.interval_seconds * 1_000).filter(|interval| *interval > 0),
+        part_bytes: PART_BYTES,
     }
 }
 

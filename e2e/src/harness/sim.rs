@@ -62,7 +62,7 @@ use evidence::Evidence;
 use hand::Hand;
 pub use inheritance::FINDER;
 use journal::Journal;
-use limits::{ACTIONS_MAX, ARCHIVED_BOUND, CONVERGED_BOUND, FOUNDED_BOUND, RESTORED_BOUND, SERVING_BOUND};
+use limits::{ACTIONS_MAX, ARCHIVED_BOUND, CONVERGED_BOUND, FOUNDED_BOUND, RESTORED_BOUND, ROLLED_OUT_BOUND, SERVING_BOUND};
 pub use limits::{SHRINK_ATTEMPTS_MAX, SHRINK_TIME_MAX};
 use network::Network;
 use node::Node;
@@ -266,6 +266,7 @@ impl Simulation {
         self.heal();
         self.until(faults_end + SECOND / 2, |_| false)?;
         let faults_end = self.founded_since(faults_end)?;
+        let faults_end = self.rolled_out_since(faults_end)?;
 
         self.look_last(faults_end)?;
         self.converge(faults_end)?;
@@ -296,6 +297,7 @@ impl Simulation {
         self.until(end, |_| false)?;
         self.heal();
         self.until(end + SECOND / 2, |_| false)?;
+        let end = self.rolled_out_since(end)?;
         self.look_last(end)
     }
 
@@ -324,7 +326,24 @@ impl Simulation {
         Ok(self.queue.now())
     }
 
+    /// Since when the cluster has to serve: since everything was mended, or since the last pod is of the template that was declared.
+    fn rolled_out_since(&mut self, mended: u64) -> Result<u64, Violation> {
+        // Where a replica stopped for damage, its disk is replaced first, which waits for clients.
+        if self.damaged().is_some() { Ok(mended) } else { self.roll_out(mended) }
+    }
+
+    /// Waits until no pod is out of date, if one is; since when.
+    fn roll_out(&mut self, mended: u64) -> Result<u64, Violation> {
+        if !self.is_rolling_out() {
+            return Ok(mended);
+        }
+        let rolled_out = self.until(mended + ROLLED_OUT_BOUND, |simulation| !simulation.is_rolling_out())?;
+        must_live(rolled_out, || format!("everything is mended, and pods are still out of date: {}", self.ordering()))?;
+        Ok(self.queue.now())
+    }
+
     fn converge(&mut self, since: u64) -> Result<(), Violation> {
+        let since = self.roll_out(since)?;
         let converged = self.until(since + CONVERGED_BOUND, |simulation| simulation.is_contested() || simulation.is_converged().is_ok())?;
         must_live(converged, || format!("everything is mended, and: {:?}", self.is_converged()))?;
         let is_at_rest = |simulation: &Simulation| simulation.is_converged().and_then(|()| simulation.is_archived());

@@ -101,6 +101,8 @@ mistakes! {
     CheckpointIndexLate = "checkpoint-index-late",
     /// A checkpoint is agreed on while its files are still on their way.
     DocumentBeforeFiles = "document-before-files",
+    /// Parts go on to an upload that the store forgot.
+    UploadTrusted = "upload-trusted",
     /// The end of an archive is where a listing ends.
     ListingBelieved = "listing-believed",
     /// A restored replica ends where its own files end.
@@ -119,6 +121,8 @@ mistakes! {
     JoinsTheDead = "joins-the-dead",
     /// Volumes are adopted of which a minority is left.
     MinorityAdopted = "minority-adopted",
+    /// A rollout restarts the next pod whatever else is down.
+    RolloutUngated = "rollout-ungated",
 }
 
 #[cfg(feature = "planted")]

@@ -41,10 +41,21 @@ pub(super) struct Checkpoints {
     /// Asked for by a gap of the archive: only one at or above this index will do, whatever the last one covers.
     forced: BTreeMap<ShardId, u64>,
     runs: BTreeMap<ShardId, Run>,
-    /// The last one that reads back: its number, and the moment it covers.
-    written: BTreeMap<ShardId, (u64, u64)>,
+    /// The last one that reads back.
+    written: BTreeMap<ShardId, Written>,
     /// Attempts that failed since the last that was written.
     failed: BTreeMap<ShardId, Failed>,
+}
+
+/// What is known of a checkpoint that reads back. Its document names every file, so it is not read again for a report.
+#[derive(Clone, Copy)]
+struct Written {
+    number: u64,
+    /// The moment it covers, in milliseconds since the Unix epoch.
+    covers_ms: u64,
+    at: Cut,
+    /// The size of its files.
+    bytes: u64,
 }
 
 /// Why there is no checkpoint yet.
@@ -140,10 +151,9 @@ impl<T> Host<T> {
 
     /// Whether a shard without a checkpoint under way may need one.
     fn may_begin(&mut self, shard: ShardId) -> bool {
-        let agreed = self.replicas.get(&shard).and_then(|replica| replica.agreed.get(&AgreementKind::Checkpoint));
-        let agreed = agreed.map(|agreed| agreed.number);
+        let agreed = self.replicas.get(&shard).and_then(|replica| last_number(replica));
         let Some(open) = self.open() else { return false };
-        let written = open.checkpoints.written.get(&shard).map(|(number, _)| *number);
+        let written = open.checkpoints.written.get(&shard).map(|written| written.number);
         let is_wanted = open.checkpoints.wanted.contains_key(&shard) || open.checkpoints.forced.contains_key(&shard);
         is_wanted || (agreed.is_some() && agreed != written)
     }
@@ -152,8 +162,6 @@ impl<T> Host<T> {
         let (now_ms, monotonic_ms) = (self.now_ms(), self.now.monotonic_ms);
         let covered = self.report_checkpoint(shard).map_or(0, |known| known.covers_millis);
         let Some(replica) = self.replicas.get(&shard) else { return };
-        let agreed = last_document(replica);
-        let is_unchanged = agreed.as_ref().is_some_and(|document| document.at.index >= replica.last_write);
         let Some(tier) = &mut self.tier else { return };
         let attempt = tier.next_attempt();
         let Some(open) = &mut tier.open else { return };
@@ -163,11 +171,14 @@ impl<T> Host<T> {
         {
             return;
         }
-        let written = checkpoints.written.get(&shard).map(|(number, _)| *number);
-        if let Some(document) = agreed.clone().filter(|document| written != Some(document.number)) {
+        let written = checkpoints.written.get(&shard).filter(|written| Some(written.number) == last_number(replica));
+        if written.is_none()
+            && let Some(document) = last_document(replica)
+        {
             // An earlier leader may have agreed on it and gone before it was written.
-            let machine = Checkpoint::resume(tier.settings.place.clone(), &tier.settings.layout, document.clone());
-            let run = Run { attempt, covers_ms: document.at.hlc.millis(), machine: Some(machine), proposal: None };
+            let covers_ms = document.at.hlc.millis();
+            let machine = Checkpoint::resume(tier.settings.place.clone(), &tier.settings.layout, document);
+            let run = Run { attempt, covers_ms, machine: Some(machine), proposal: None };
             checkpoints.runs.insert(shard, run);
             return self.step_checkpoint(shard, attempt, CheckpointEvent::Tick);
         }
@@ -176,14 +187,14 @@ impl<T> Host<T> {
             checkpoints.wanted.remove(&shard);
             return;
         }
-        if is_unchanged && !is_forced {
+        if !is_forced && written.is_some_and(|written| written.at.index >= replica.last_write) {
             // The last one covers the moment as soon as the quorum has confirmed that nothing was written up to it.
             return;
         }
         let Some(tablet) = replica.tablet.clone() else { return };
         checkpoints.runs.insert(shard, Run { attempt, covers_ms: now_ms, machine: None, proposal: None });
         let source = source(self.stores.identity.store, replica);
-        let files = agreed.filter(|document| document.source == source).map(|document| document.files).unwrap_or_default();
+        let files = last_document(replica).filter(|document| document.source == source).map(|document| document.files).unwrap_or_default();
         let known = files.into_iter().map(|file| LocalFile { name: file.name, size: file.size, crc32: file.crc32 }).collect();
         self.effects.push(Effect::Files(FilesWork::Checkpoint { shard, attempt, tablet, known }));
     }
@@ -225,6 +236,7 @@ impl<T> Host<T> {
             files,
             previous,
             nonce,
+            part_bytes: tier.settings.part_bytes,
         };
         if let Some(run) = open.checkpoints.runs.get_mut(&shard) {
             run.machine = Some(Checkpoint::new(request));
@@ -286,7 +298,8 @@ impl<T> Host<T> {
         let Some(run) = open.checkpoints.runs.get(&shard) else { return };
         // A gap that opened while this one was made may end behind it.
         open.checkpoints.forced.retain(|forced, above| *forced != shard || *above > document.at.index);
-        open.checkpoints.written.insert(shard, (document.number, run.covers_ms));
+        let written = Written { number: document.number, covers_ms: run.covers_ms, at: document.at, bytes: document.size() };
+        open.checkpoints.written.insert(shard, written);
         open.checkpoints.failed.remove(&shard);
         tier.tell(ArchiveEvent::Checkpointed { shard, at: document.at });
         self.end_checkpoint(shard);
@@ -323,18 +336,14 @@ impl<T> Host<T> {
     pub(super) fn report_checkpoint(&self, shard: ShardId) -> Option<CheckpointReport> {
         let open = self.tier.as_ref()?.open.as_ref()?;
         let replica = self.replicas.get(&shard)?;
-        let document = last_document(replica)?;
-        let (_, covers_ms) = open.checkpoints.written.get(&shard).filter(|(number, _)| *number == document.number)?;
+        let Written { number, covers_ms, at, bytes } = *open.checkpoints.written.get(&shard)?;
+        let is_last = last_number(replica) == Some(number);
         // Where nothing was written since, it holds all that the leader may promise.
-        let is_unchanged = document.at.index >= replica.last_write;
+        let is_unchanged = at.index >= replica.last_write;
         let closed_ms = if is_unchanged { replica.closed.millis() } else { 0 };
-        let Cut { fork_epoch, index, term, hlc } = document.at;
-        Some(CheckpointReport {
-            number: document.number,
-            at: ShardOrigin { shard, fork_epoch, index, term, hlc },
-            covers_millis: closed_ms.max(*covers_ms).max(hlc.millis()),
-            bytes: document.size(),
-        })
+        let Cut { fork_epoch, index, term, hlc } = at;
+        let at = ShardOrigin { shard, fork_epoch, index, term, hlc };
+        is_last.then(|| CheckpointReport { number, at, covers_millis: closed_ms.max(covers_ms).max(hlc.millis()), bytes })
     }
 
     pub(super) fn report_checkpointing(&self, shard: ShardId) -> Option<Checkpointing> {
@@ -355,6 +364,12 @@ impl<T> Host<T> {
     }
 }
 
+/// The number of the document that the shard agreed on last.
+fn last_number<T>(replica: &Replica<T>) -> Option<u64> {
+    Some(replica.agreed.get(&AgreementKind::Checkpoint)?.number)
+}
+
+/// That document; it may be long.
 fn last_document<T>(replica: &Replica<T>) -> Option<CheckpointDocument> {
     CheckpointDocument::decode(&replica.agreed.get(&AgreementKind::Checkpoint)?.document).ok()
 }

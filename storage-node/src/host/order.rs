@@ -155,7 +155,7 @@ impl<T> Host<T> {
                 }
                 (Some(_), _) => refused(RefusalClass::Conflict, format!("shard {shard} exists here with another membership or range")),
                 (None, Some(reason)) => {
-                    refused(RefusalClass::Conflict, format!("the replica of shard {shard} is here, and stopped: {reason}"))
+                    refused(RefusalClass::NotReady, format!("the replica of shard {shard} is here, and stopped: {reason}"))
                 }
                 (None, None) => refused(RefusalClass::NotReady, format!("shard {shard} waits for a snapshot of its leader")),
             };

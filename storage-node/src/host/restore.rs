@@ -278,10 +278,11 @@ impl<T> Host<T> {
     }
 
     fn begin_fetch(&mut self, attempt: u64, finished: &BTreeSet<ObjectId>) {
+        let Some(part_bytes) = self.tier.as_ref().map(|tier| tier.settings.part_bytes) else { return };
         let Some(restore) = self.restoring(attempt) else { return };
         let Some(plan) = restore.plan.take() else { return };
         let wanted = restore.wanted.keys().copied().collect();
-        restore.fetch = Some(Fetch::new(&plan, &wanted, finished));
+        restore.fetch = Some(Fetch::new(&plan, &wanted, finished, part_bytes));
         restore.state = RestoreState::Fetching;
         self.step_fetch(attempt, FetchEvent::Tick);
     }

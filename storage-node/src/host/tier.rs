@@ -55,6 +55,8 @@ pub struct TierSettings {
     pub when_full: WhenFull,
     /// How often a shard that changed is checkpointed, in milliseconds; none: by order only.
     pub checkpoint_interval_ms: Option<u64>,
+    /// The size of a part of an upload or of a ranged read, in bytes: [`PART_BYTES`](strata_engine::tier::limits::PART_BYTES), but in a simulation.
+    pub part_bytes: u64,
 }
 
 /// Which machine asked.

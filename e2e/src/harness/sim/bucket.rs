@@ -24,7 +24,7 @@ use std::{
 };
 use strata_base::{Epoch, IncarnationId, ShardId, SlotRange, StoreId, TableId};
 use strata_engine::{
-    objects::{ErrorClass, FaultyObjects, MemoryObjects, PerMille, Request, SimulatedObjects},
+    objects::{Answer, ErrorClass, FaultyObjects, MemoryObjects, PerMille, Request, SimulatedObjects},
     tablet::{Tablet, TabletChange, TabletFamily, TabletStore},
     tier::{
         Call, Cut, Place,
@@ -32,6 +32,7 @@ use strata_engine::{
         checkpoint::LocalFile,
         documents::{ClusterDocument, Document, MemberDocument, Origin, ShardDocument, TableDocument},
         layout::{Layout, Name, ObjectId},
+        limits::PART_BYTES,
         restore::{Options, Plan, PlanError, Planner, PlannerEvent, Target},
     },
 };
@@ -51,6 +52,8 @@ pub(super) struct Bucket {
     last_owner: Option<Bytes>,
     /// Whether it does not answer at all.
     pub(super) is_down: bool,
+    /// Whether it forgets the next upload in several parts, once it has one of them.
+    pub(super) forgets_upload: bool,
     pub(super) restores: u64,
     /// Whether a life was lost that had promised nothing yet, but may have left its first document.
     has_unborn: bool,
@@ -89,8 +92,8 @@ pub(super) fn layout() -> Layout {
 }
 
 /// What a node is told of the bucket.
-pub(super) fn settings(bound: Option<ArchiveBound>) -> TierSettings {
-    let ArchiveBound { bytes, drops } = bound.unwrap_or(ArchiveBound { bytes: 1 << 30, drops: false });
+pub(super) fn settings(options: &super::Options) -> TierSettings {
+    let ArchiveBound { bytes, drops } = options.archive_bound.unwrap_or(ArchiveBound { bytes: 1 << 30, drops: false });
     TierSettings {
         place: place(),
         layout: layout(),
@@ -98,6 +101,7 @@ pub(super) fn settings(bound: Option<ArchiveBound>) -> TierSettings {
         local_log_bound_bytes: bytes,
         when_full: if drops { WhenFull::DropAndRecordGap } else { WhenFull::RefuseWrites },
         checkpoint_interval_ms: Some(4_000),
+        part_bytes: options.part_bytes.unwrap_or(PART_BYTES),
     }
 }
 
@@ -134,7 +138,17 @@ pub(super) fn document(
 impl Bucket {
     pub(super) fn new(faults: PerMille, seed: u64, first: ClusterDocument) -> Bucket {
         let store = Arc::new(FaultyObjects::new(MemoryObjects::default(), faults, seed));
-        Bucket { store, first, promised: BTreeMap::new(), last_owner: None, is_down: false, restores: 0, has_unborn: false, compared: 0 }
+        Bucket {
+            store,
+            first,
+            promised: BTreeMap::new(),
+            last_owner: None,
+            is_down: false,
+            forgets_upload: false,
+            restores: 0,
+            has_unborn: false,
+            compared: 0,
+        }
     }
 
     /// What the operator orders every node.
@@ -176,7 +190,22 @@ impl Bucket {
     /// From now on the store does what it is asked, late effects of the past aside.
     pub(super) fn mend(&mut self) {
         self.set_outage(false);
+        self.forgets_upload = false;
         self.store.set_faults(PerMille::default());
+    }
+
+    /// Answers a request, and forgets the upload that it belongs to where that was to happen. Whether it did.
+    fn answer(&mut self, now_ms: u64, request: &Request) -> (Answer, bool) {
+        let answer = self.store.answer(now_ms, request.clone());
+        let forgotten = match (request, &answer.result) {
+            (Request::PutPart { key, upload, .. }, Ok(_)) if self.forgets_upload => {
+                Some(Request::AbortUpload { key: key.clone(), upload: upload.clone() })
+            }
+            _ => None,
+        };
+        let has_forgotten = forgotten.is_some_and(|abort| self.store.inner().answer(now_ms, abort).result.is_ok());
+        self.forgets_upload &= !has_forgotten;
+        (answer, has_forgotten)
     }
 
     /// Two leaves need a life that was lost before it promised anything.
@@ -225,8 +254,12 @@ impl Simulation {
         let delay = self.draws.store.u64(MILLI..20 * MILLI);
         // What a dead process asked for takes effect all the same.
         let step = Step::of_request(&call.request, &layout()).filter(|_| self.lives(node, life));
-        let answer = |simulation: &mut Simulation| Some(simulation.bucket.as_ref()?.store.answer(now_ms, call.request.clone()));
-        let Some(answer) = self.step(node, step.as_slice(), answer).flatten() else { return };
+        let answer = |simulation: &mut Simulation| Some(simulation.bucket.as_mut()?.answer(now_ms, &call.request));
+        let Some((answer, has_forgotten)) = self.step(node, step.as_slice(), answer).flatten() else { return };
+        if has_forgotten {
+            self.faults += 1;
+            self.tell(format!("the store forgets the upload of {}", call.request.key()));
+        }
         self.trace.note((node, call.request.key(), answer.result.is_ok()));
         let event = Event::Answered { id: call.id, answered: answer.result };
         self.queue.after(delay + answer.after_ms * MILLI, Action::Arrive { node, life, event });
@@ -348,7 +381,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Whether the bucket has everything, say the leaders.
+    /// Whether the bucket has everything, say the leaders, and no checkpoint waits for it.
     pub(super) fn is_archived(&self) -> Result<(), String> {
         if self.bucket.is_none() {
             return Ok(());
@@ -358,6 +391,9 @@ impl Simulation {
             let archived = leader.archive.as_ref().map_or(0, |archive| archive.archived);
             if archived < leader.applied {
                 return Err(format!("shard {shard} is archived up to {archived}, and has applied {}", leader.applied));
+            }
+            if let Some(problem) = leader.checkpointing.as_ref().and_then(|under_way| under_way.problem.as_ref()) {
+                return Err(format!("the checkpoint of shard {shard} does not go on: {}", problem.message));
             }
         }
         Ok(())

@@ -89,6 +89,11 @@ impl Simulation {
             Fault::MoveMember { shard, member, other, goes_back } => self.move_member(shard, member, other, goes_back),
             Fault::StoreLeaves => self.set_outage(true),
             Fault::StoreReturns => self.set_outage(false),
+            // It makes a difference when there is such an upload.
+            Fault::ForgetUpload => {
+                self.bucket.iter_mut().for_each(|bucket| bucket.forgets_upload = true);
+                false
+            }
             Fault::Checkpoint { shard } => self.bucket.is_some() && self.order_checkpoint(shard),
             Fault::Rival { may_continue } => self.begin_rival(may_continue),
             Fault::FailAppend { node, micros } => self.nodes[node].next_append_fails.replace(micros).is_none(),

@@ -1,5 +1,7 @@
 //! Kubernetes, as far as the simulated operators see it: one KVCluster with its versions, what was applied for it, and who leads.
 //!
+//! Its pods are of the template that was declared when each was made; one that is deleted under its UID is made anew.
+//!
 //! A status is written under the resourceVersion that it was decided from. Writes may be lost, or happen and never be answered; reads may show an
 //! older version; all of it may be away, or be rebuilt with nothing in it.
 
@@ -37,6 +39,18 @@ pub(super) struct Kubernetes {
     pub(super) away_until: u64,
     /// Until when its reads show any version, in microseconds.
     pub(super) stale_until: u64,
+    /// Which template of pods is declared: another one with every rollout.
+    template: u64,
+    /// The pods, by the place of their node.
+    pods: Vec<PodObject>,
+    next_pod: u64,
+}
+
+/// A pod, as far as operators look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PodObject {
+    pub(super) uid: u64,
+    template: u64,
 }
 
 /// A KVCluster as its manifest says it.
@@ -72,8 +86,12 @@ impl Kubernetes {
             lease_transitions: 0,
             away_until: 0,
             stale_until: 0,
+            template: 0,
+            pods: Vec::new(),
+            next_pod: 0,
         };
         kubernetes.declare(options, zones);
+        kubernetes.make_pods(options.nodes);
         kubernetes
     }
 
@@ -89,6 +107,41 @@ impl Kubernetes {
         self.versions.clear();
         (self.applied, self.secrets, self.lease_transitions) = (BTreeMap::new(), SecretsFact::default(), 0);
         self.declare(options, zones);
+        self.make_pods(options.nodes);
+    }
+
+    /// Every pod is made anew, of the template that is declared.
+    pub(super) fn make_pods(&mut self, nodes: usize) {
+        self.pods = (0..nodes).map(|_| self.next_pod()).collect();
+    }
+
+    fn next_pod(&mut self) -> PodObject {
+        self.next_pod += 1;
+        PodObject { uid: self.next_pod, template: self.template }
+    }
+
+    /// Another template is declared: every pod is out of date.
+    pub(super) fn change_template(&mut self) {
+        self.template += 1;
+    }
+
+    /// The pods as they are.
+    pub(super) fn pods(&self) -> &[PodObject] {
+        &self.pods
+    }
+
+    /// Whether a pod is of another template than the one that is declared.
+    pub(super) fn is_outdated(&self, pod: PodObject) -> bool {
+        pod.template != self.template
+    }
+
+    /// Deletes the pod of a node if it is still the one with this UID; its set makes it anew. Whether it was.
+    pub(super) fn delete_pod(&mut self, node: usize, uid: u64) -> bool {
+        let is_there = self.pods[node].uid == uid;
+        if is_there {
+            self.pods[node] = self.next_pod();
+        }
+        is_there
     }
 
     fn keep(&mut self, mut cluster: KVCluster) {

@@ -14,6 +14,10 @@ pub(super) const CONVERGED_BOUND: u64 = 40 * SECOND;
 /// node's deadline.
 pub(super) const FOUNDED_BOUND: u64 = 60 * SECOND;
 
+/// How long a rollout may take once everything is mended, in simulated microseconds: for each of seven nodes an eviction, a restart, an election, and
+/// leaders that are spread again.
+pub(super) const ROLLED_OUT_BOUND: u64 = 150 * SECOND;
+
 /// How long the archive may take until it has everything, in simulated microseconds. That a late request of the past took the path back is noticed within
 /// half a minute; it is claimed again a minute after the last claim, and its beat is watched for a minute and a half, twice where the last beat of the
 /// dead takes effect meanwhile: 270 s by a clock that may be a tenth slow.
@@ -37,6 +41,9 @@ pub(super) const RATES_PERCENT: RangeInclusive<u64> = 90..=110;
 /// The longest and the shortest time within which things break, in microseconds. A schedule that was made smaller may be shorter than what seeds
 /// draw.
 pub(super) const TROUBLE_MICROS: RangeInclusive<u64> = 1..=60 * SECOND;
+
+/// The size of a part of an upload or of a ranged read, in bytes: shorter ones ask the store for nothing else any more.
+pub(super) const PART_BYTES: RangeInclusive<u64> = 64..=8 << 20;
 
 /// The longest pause of a client between two commands, in microseconds, at least and at most.
 pub(super) const THINK_MICROS: RangeInclusive<u64> = MILLI..=SECOND;

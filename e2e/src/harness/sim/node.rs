@@ -146,7 +146,7 @@ impl Node {
             leases: options.leases,
             pledge_millis: options.pledge_millis,
             zone: String::new(),
-            tier: options.store.map(|_| bucket::settings(options.archive_bound)),
+            tier: options.store.map(|_| bucket::settings(options)),
         };
         self.routes = Arc::default();
         self.disk.log.purge_beyond(options.log_bytes);

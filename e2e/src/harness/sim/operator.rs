@@ -14,7 +14,7 @@ mod acts;
 use super::{
     Simulation, Violation,
     inquiry::Asking,
-    kubernetes::{Kubernetes, OBJECT_STORE, pods, time},
+    kubernetes::{Kubernetes, OBJECT_STORE, PodObject, pods, time},
     limits::FOUNDED_BOUND,
     lives::Lives,
     must_live,
@@ -65,6 +65,8 @@ struct Pass {
     applied: BTreeMap<(String, String), String>,
     secrets: SecretsFact,
     reports: BTreeMap<String, Report>,
+    /// The pods as they were, whether each was out of date, and what its node was: which life of its process, if it ran.
+    pods: Vec<SeenPod>,
     acts: VecDeque<Act>,
     /// What the status shall be, where it is not what it was and not persisted yet.
     status: Option<KVClusterStatus>,
@@ -75,6 +77,15 @@ struct Pass {
     is_at_rest: bool,
     /// The order whose answer it waits for.
     asked: Option<u64>,
+}
+
+/// A pod as a pass saw it.
+#[derive(Clone, Copy)]
+struct SeenPod {
+    object: PodObject,
+    is_outdated: bool,
+    /// The life of its node's process that had ended, if none ran.
+    ended_life: Option<u64>,
 }
 
 /// An operator's process.
@@ -147,6 +158,12 @@ impl Simulation {
         self.operators.as_ref().is_none_or(|operators| operators.kubernetes.status().phase == ClusterPhase::Running)
     }
 
+    /// Whether pods are still out of date.
+    pub(super) fn is_rolling_out(&self) -> bool {
+        let kubernetes = self.operators.as_ref().map(|operators| &operators.kubernetes);
+        kubernetes.is_some_and(|kubernetes| kubernetes.pods().iter().any(|pod| kubernetes.is_outdated(*pod)))
+    }
+
     /// Whether the lineage has two living ends, so that operators do nothing until people have chosen one.
     pub(super) fn is_held(&self) -> bool {
         self.is_refused(ErrorClass::AmbiguousLineage)
@@ -161,7 +178,7 @@ impl Simulation {
     pub(super) fn ordering(&self) -> String {
         let Some(operators) = &self.operators else { return "the hand has orders left".to_owned() };
         let status = operators.kubernetes.status();
-        format!("{:?}, waiting for {:?}, problems {:?}", status.phase, status.waiting, status.problems)
+        format!("{:?}, waiting for {:?}, problems {:?}, update {:?}", status.phase, status.waiting, status.problems, status.update)
     }
 
     /// A process begins, and takes the lease.
@@ -237,6 +254,11 @@ impl Simulation {
         let is_stale = operators.kubernetes.is_stale(now) || self.draws.operator.u64(..1_000) < operators.trouble.stale;
         let back = if is_stale { self.draws.operator.usize(..6) } else { 0 };
         let kubernetes = &operators.kubernetes;
+        let seen_pod = |(object, node): (&PodObject, &Node)| SeenPod {
+            object: *object,
+            is_outdated: kubernetes.is_outdated(*object),
+            ended_life: node.host.is_none().then_some(node.life),
+        };
         let pass = Pass {
             begun: now,
             due: now,
@@ -244,6 +266,7 @@ impl Simulation {
             applied: kubernetes.applied.clone(),
             secrets: kubernetes.secrets,
             reports: BTreeMap::new(),
+            pods: kubernetes.pods().iter().zip(&self.nodes).map(seen_pod).collect(),
             acts: VecDeque::new(),
             status: None,
             look_again: Duration::ZERO,
@@ -303,7 +326,7 @@ impl Simulation {
             _ => false,
         };
         let is_running = decision.status.phase == ClusterPhase::Running && decision.status.waiting.is_empty();
-        let is_at_rest = is_running && decision.acts.iter().all(is_quiet);
+        let is_at_rest = is_running && decision.status.update.is_none() && decision.acts.iter().all(is_quiet);
         let is_persisted = decision.acts.contains(&Act::Persist);
         let is_news = seen.cluster.status.as_ref() != Some(&decision.status);
         for act in decision.acts.iter().filter(|act| !is_quiet(act)) {
@@ -349,7 +372,7 @@ impl Simulation {
             defaults: Defaults { node_image: "strata".to_owned() },
             applied: pass.applied.clone(),
             secrets: pass.secrets,
-            pods: pods(&pass.cluster).into_iter().map(|pod| (pod, PodFact::default())).collect(),
+            pods: pods(&pass.cluster).into_iter().zip(&pass.pods).map(|(pod, seen)| (pod, pod_fact(seen))).collect(),
             reports: pass.reports.clone(),
             namespace_uid: "namespace".to_owned(),
             living: BTreeSet::from([operators.kubernetes.uid()]),
@@ -421,6 +444,10 @@ impl Simulation {
                 self.take_over(micros);
             }
             OperatorFault::Unreached { node, micros } => operators.unreached_until[node] = now + micros,
+            OperatorFault::Rollout => {
+                operators.kubernetes.change_template();
+                (operators.disturbed_at, operators.is_at_rest) = (now, false);
+            }
         }
         true
     }
@@ -456,6 +483,7 @@ impl Simulation {
         let Some(operators) = &mut self.operators else { return };
         operators.lives.everything_is_lost();
         (operators.disturbed_at, operators.is_at_rest) = (now, false);
+        operators.kubernetes.make_pods(self.options.nodes);
         if is_anew {
             operators.kubernetes.declare(&self.options, operators.trouble.zones);
             operators.kubernetes.applied.clear();
@@ -493,4 +521,8 @@ impl Simulation {
         must_live(refused, || format!("a minority of the disks is left, and nobody says so: {}", self.ordering()))?;
         Ok(())
     }
+}
+
+fn pod_fact(seen: &SeenPod) -> PodFact {
+    PodFact { is_outdated: seen.is_outdated, ..PodFact::default() }
 }

@@ -52,6 +52,8 @@ pub enum OperatorFault {
     Rebuilt { micros: u64 },
     /// Operators and a node do not reach each other for `micros`.
     Unreached { node: usize, micros: u64 },
+    /// Another template of pods is declared, so that every pod is to be restarted.
+    Rollout,
 }
 
 impl OperatorTrouble {
@@ -89,12 +91,13 @@ pub(super) fn draw(options: &mut Options, is_always: bool, draws: &mut Rng) -> V
 
 fn one(options: &Options, draws: &mut Rng) -> OperatorFault {
     let micros = if draws.u8(..4) == 0 { draws.u64(..6 * SECOND) } else { draws.u64(..SECOND) };
-    match draws.u8(..12) {
+    match draws.u8(..13) {
         0..4 => OperatorFault::Kill { acts: draws.u8(..24), micros },
         4..6 => OperatorFault::Second { micros },
         6..8 => OperatorFault::Away { micros },
         8 => OperatorFault::Stale { micros },
         9 => OperatorFault::Rebuilt { micros },
+        10 => OperatorFault::Rollout,
         _ => OperatorFault::Unreached { node: draws.usize(..options.nodes), micros },
     }
 }
@@ -117,6 +120,7 @@ impl fmt::Display for OperatorFault {
             OperatorFault::Unreached { node, micros } => {
                 write!(out, "operators and node {node} do not reach each other for {}", ms(micros))
             }
+            OperatorFault::Rollout => write!(out, "another template of pods is declared"),
         }
     }
 }

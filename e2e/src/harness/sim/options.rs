@@ -2,7 +2,7 @@
 //! has some of them, so that no kind always hides another).
 
 use super::{
-    limits::{CLIENTS_MAX, NODES_MAX, RATES_PERCENT, SHARDS_MAX, THINK_MICROS, TROUBLE_MICROS},
+    limits::{CLIENTS_MAX, NODES_MAX, PART_BYTES, RATES_PERCENT, SHARDS_MAX, THINK_MICROS, TROUBLE_MICROS},
     operator_faults::OperatorTrouble,
     queue::{MILLI, SECOND},
 };
@@ -53,6 +53,9 @@ pub struct Options {
     /// How much each node keeps of what is not archived, where that is so little that it matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive_bound: Option<ArchiveBound>,
+    /// The size of a part of an upload or of a ranged read, in bytes, where that is so little that files have several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_bytes: Option<u64>,
     /// The operators that found and mend the cluster, and what goes wrong around them; without them a hand does their part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<OperatorTrouble>,
@@ -74,6 +77,12 @@ impl ArchiveBound {
         let (is_felt, bytes, drops) = (draws.u8(..4) == 0, 1 << draws.u32(11..15), draws.bool());
         is_felt.then_some(ArchiveBound { bytes, drops })
     }
+}
+
+/// In one of three runs parts of uploads and of ranged reads that are shorter than most files.
+fn draw_part_bytes(draws: &mut Rng) -> Option<u64> {
+    let (is_short, bytes) = (draws.u8(..3) == 0, 1 << draws.u32(9..13));
+    is_short.then_some(bytes)
 }
 
 /// A pledge that outlasts elections, in milliseconds.
@@ -142,6 +151,11 @@ impl StoreTrouble {
         }
     }
 
+    /// A file in many parts is read by many requests, and any flipped bit spoils it: bits flip more seldom, so that it can be read at all.
+    fn of_parts(self, part_bytes: Option<u64>) -> StoreTrouble {
+        StoreTrouble { flipped: self.flipped.min(if part_bytes.is_some() { 3 } else { u64::MAX }), ..self }
+    }
+
     pub(super) fn per_mille(self) -> PerMille {
         let StoreTrouble { internal, throttled, timeout_without_effect, timeout_with_effect, late, truncated, flipped, lagging } = self;
         PerMille { internal, throttled, timeout_without_effect, timeout_with_effect, late, truncated, flipped, lagging }
@@ -188,7 +202,7 @@ impl Options {
             (swarm.only_victim, swarm.whole_crashes, swarm.replacement) = (Some(draws.usize(..nodes)), false, false);
             (swarm.moves, swarm.crashes, swarm.transfers) = (false, true, true);
         }
-        let options = Options {
+        let mut options = Options {
             nodes,
             replicas,
             shards: draws.u16(1..=most_shards),
@@ -208,8 +222,11 @@ impl Options {
             is_lost_amid,
             compares: false,
             archive_bound: None,
+            part_bytes: None,
             operator: None,
         };
+        options.part_bytes = draw_part_bytes(draws).filter(|_| has_bucket);
+        options.store = options.store.map(|trouble| trouble.of_parts(options.part_bytes));
         (options, swarm)
     }
 
@@ -228,6 +245,8 @@ impl Options {
         within((1..=CLIENTS_MAX).contains(&clients), format!("{clients} clients are not between 1 and {CLIENTS_MAX}"))?;
         within(THINK_MICROS.contains(&self.think_micros), format!("think_micros is not within {THINK_MICROS:?}"))?;
         within(TROUBLE_MICROS.contains(&self.trouble_micros), format!("trouble_micros is not within {TROUBLE_MICROS:?}"))?;
+        let part = self.part_bytes.is_none_or(|bytes| PART_BYTES.contains(&bytes));
+        within(part, format!("part_bytes is not within {PART_BYTES:?}"))?;
         let zones = self.operator.map_or(0, |operator| operator.zones);
         within(zones == 0 || (zones == 3 && nodes >= 3), format!("{zones} zones are neither none nor three of {nodes} nodes"))?;
         let rates = self.rates_percent.iter().all(|rate| RATES_PERCENT.contains(rate));

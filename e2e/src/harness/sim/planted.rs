@@ -85,8 +85,8 @@ impl Planted {
 
     /// Whether it can only show where operators look after the cluster.
     pub fn needs_operators(self) -> bool {
-        use Mistake::{EpochIgnored, EpochShared, JoinsTheDead, MinorityAdopted};
-        let of_operators = [EpochIgnored, EpochShared, JoinsTheDead, MinorityAdopted];
+        use Mistake::{EpochIgnored, EpochShared, JoinsTheDead, MinorityAdopted, RolloutUngated};
+        let of_operators = [EpochIgnored, EpochShared, JoinsTheDead, MinorityAdopted, RolloutUngated];
         self == Planted::BlindWrites || self.rule().is_some_and(|rule| of_operators.contains(&rule))
     }
 
@@ -104,7 +104,7 @@ impl Planted {
     pub fn needs_bucket(self) -> bool {
         use Mistake::{
             ArchivedAssumed, CheckpointIndexLate, CutBeforeArchive, CutPerReplica, DocumentBeforeFiles, JoinsTheDead, ListingBelieved,
-            MinorityAdopted, OldestForLeaf, OwnerUnwatched, ParentForgotten, PromiseWithoutProof, SnapshotAmidRestore,
+            MinorityAdopted, OldestForLeaf, OwnerUnwatched, ParentForgotten, PromiseWithoutProof, SnapshotAmidRestore, UploadTrusted,
         };
         let of_tier = [
             ArchivedAssumed,
@@ -120,6 +120,7 @@ impl Planted {
             ParentForgotten,
             PromiseWithoutProof,
             SnapshotAmidRestore,
+            UploadTrusted,
         ];
         self == Planted::PromisesTooMuch || self.rule().is_some_and(|rule| of_tier.contains(&rule))
     }

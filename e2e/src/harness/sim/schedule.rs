@@ -67,6 +67,8 @@ pub enum Fault {
     StoreLeaves,
     /// The store of objects answers again.
     StoreReturns,
+    /// The store forgets the next upload in several parts once it has one of them: a rule of the bucket for what is unfinished.
+    ForgetUpload,
     /// A shard is to be checkpointed now.
     Checkpoint { shard: usize },
     /// Another KVCluster claims the path: for an empty cluster, or to go on with what lies there.
@@ -289,9 +291,10 @@ impl Drawing<'_> {
                 is_done: self.draws.bool(),
                 micros: self.length(),
             },
-            Kind::Store => match self.draws.u8(..4) {
+            Kind::Store => match self.draws.u8(..5) {
                 0 => Fault::StoreLeaves,
                 1 => Fault::StoreReturns,
+                2 if self.options.part_bytes.is_some() => Fault::ForgetUpload,
                 _ => Fault::Checkpoint { shard: self.shard() },
             },
         }
@@ -340,6 +343,7 @@ impl Fault {
             | Fault::MendClocks
             | Fault::StoreLeaves
             | Fault::StoreReturns
+            | Fault::ForgetUpload
             | Fault::Rival { .. }
             | Fault::Operator(_) => (Vec::new(), None),
         }
@@ -405,6 +409,7 @@ impl fmt::Display for Fault {
             }
             Fault::StoreLeaves => write!(out, "the store of objects is away"),
             Fault::StoreReturns => write!(out, "the store of objects is back"),
+            Fault::ForgetUpload => write!(out, "the next upload in several parts is forgotten by the store"),
             Fault::Rival { may_continue } => {
                 let what = if *may_continue { "to go on with what lies there" } else { "for an empty cluster" };
                 write!(out, "another KVCluster claims the path, {what}")

@@ -173,7 +173,7 @@ impl<P: FnMut(&Run) -> Option<Violation>> Search<P> {
 
     /// Nothing special that is not needed.
     fn plainer_options(&mut self) {
-        let changes: [fn(&mut Run); 12] = [
+        let changes: [fn(&mut Run); 13] = [
             |run| run.options.operator = None,
             |run| run.options.operator = run.options.operator.map(|_| OperatorTrouble::default()),
             |run| run.options.abandons = false,
@@ -182,6 +182,7 @@ impl<P: FnMut(&Run) -> Option<Violation>> Search<P> {
             |run| run.options.is_lost_amid = false,
             |run| run.options.compares = false,
             |run| run.options.archive_bound = None,
+            |run| run.options.part_bytes = None,
             |run| run.options.rates_percent.fill(100),
             |run| run.options.log_bytes = 64 << 20,
             |run| run.options.store = run.options.store.map(|_| StoreTrouble::default()),

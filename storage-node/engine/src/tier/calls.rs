@@ -33,6 +33,11 @@ impl<Ask> Calls<Ask> {
         self.open.remove(&id)
     }
 
+    /// Answers to what is not kept are waited for no longer.
+    pub(crate) fn retain(&mut self, mut is_kept: impl FnMut(&Ask) -> bool) {
+        self.open.retain(|_, ask| is_kept(ask));
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }

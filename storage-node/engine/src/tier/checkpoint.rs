@@ -20,7 +20,7 @@ use super::{
     calls::{Backoff, Calls},
     documents::{CheckpointDocument, Digest, Document, FileDocument},
     layout::{FileKind, Layout, Name, ObjectId},
-    limits::{CHECKPOINT_PARTS_MAX, PART_BYTES},
+    limits::CHECKPOINT_PARTS_MAX,
 };
 use crate::objects::{ErrorClass, ObjectError, Part, Request, Response};
 use bytes::Bytes;
@@ -54,6 +54,8 @@ pub struct CheckpointRequest {
     pub previous: Option<CheckpointDocument>,
     /// A random number of this attempt.
     pub nonce: u128,
+    /// The size of a part of an upload, in bytes: a longer file is uploaded in several. [`super::limits::PART_BYTES`], but in a simulation.
+    pub part_bytes: u64,
 }
 
 /// A file of a checkpoint on disk.
@@ -135,6 +137,8 @@ enum Ask {
 struct FileUpload {
     local: LocalFile,
     key: String,
+    part_bytes: u64,
+    /// The upload in several parts that is under way.
     upload: Option<String>,
     parts: BTreeMap<u32, Part>,
     /// CRC-32 of each part as read, so that what is uploaded is what was said.
@@ -174,7 +178,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Compares files with the previous document; begins with the first [`CheckpointEvent::Tick`].
     pub fn new(request: CheckpointRequest) -> Checkpoint {
-        let CheckpointRequest { place, layout, incarnation, shard, number, at, source, mut files, previous, nonce } = request;
+        let CheckpointRequest { place, layout, incarnation, shard, number, at, source, mut files, previous, nonce, part_bytes } = request;
         files.sort_by(|one, other| one.name.cmp(&other.name));
         let previous = previous.filter(|previous| previous.source == source && previous.incarnation == incarnation);
         let known: BTreeMap<&str, &FileDocument> =
@@ -187,13 +191,20 @@ impl Checkpoint {
             documents.push(FileDocument { name: local.name.clone(), object, size: local.size, crc32: local.crc32 });
             if same.is_none() {
                 let key = layout.key(Name::File(incarnation, object, FileKind::of(&local.name)));
-                uploads.push(FileUpload { local, key, upload: None, parts: BTreeMap::new(), read: BTreeMap::new(), done: false });
+                uploads.push(FileUpload {
+                    local,
+                    key,
+                    part_bytes,
+                    upload: None,
+                    parts: BTreeMap::new(),
+                    read: BTreeMap::new(),
+                    done: false,
+                });
             }
         }
         let document = CheckpointDocument { incarnation, shard, number, at, source, files: documents, manifest: None };
         let mut checkpoint = Checkpoint::of_document(place, &layout, document);
-        let first =
-            |(file, upload): (usize, &FileUpload)| if upload.local.size > PART_BYTES { Work::Begin(file) } else { Work::Read(file, 1) };
+        let first = |(file, upload): (usize, &FileUpload)| if upload.is_in_parts() { Work::Begin(file) } else { Work::Read(file, 1) };
         checkpoint.work = uploads.iter().enumerate().map(first).collect();
         checkpoint.files = uploads;
         checkpoint
@@ -289,14 +300,14 @@ impl Checkpoint {
         let (ask, request) = match work {
             Work::Begin(file) => (Ask::Begin(file), Request::BeginUpload { key: key(file) }),
             Work::Read(file, number) => {
-                let local = &self.files[file].local;
-                let (name, offset) = (local.name.clone(), u64::from(number - 1) * PART_BYTES);
-                let length = PART_BYTES.min(local.size - offset);
+                let FileUpload { local, part_bytes, .. } = &self.files[file];
+                let (name, offset) = (local.name.clone(), u64::from(number - 1) * part_bytes);
+                let length = self.files[file].length_from(offset);
                 self.reading.insert((name.clone(), offset), (file, number));
                 effects.push(CheckpointEffect::ReadFile { name, offset, length });
                 return;
             }
-            Work::Put(file, _, bytes) if self.files[file].upload.is_none() => (Ask::Whole(file), Request::put(key(file), bytes)),
+            Work::Put(file, _, bytes) if !self.files[file].is_in_parts() => (Ask::Whole(file), Request::put(key(file), bytes)),
             Work::Put(file, number, bytes) => {
                 let crc32 = crc32fast::hash(&bytes);
                 (Ask::Part(file, number), Request::PutPart { key: key(file), upload: upload(file), number, bytes, crc32 })
@@ -315,7 +326,7 @@ impl Checkpoint {
     fn file_read(&mut self, name: String, offset: u64, bytes: Result<Bytes, String>, effects: &mut Vec<CheckpointEffect>) {
         let Some((file, number)) = self.reading.remove(&(name.clone(), offset)) else { return };
         let upload = &mut self.files[file];
-        let expected = PART_BYTES.min(upload.local.size - offset);
+        let expected = upload.length_from(offset);
         let bytes = match bytes {
             Ok(bytes) if bytes.len() as u64 == expected => bytes,
             Ok(bytes) => return self.fail(format!("{name} has {} bytes from {offset}, not {expected}", bytes.len()), effects),
@@ -376,30 +387,67 @@ impl Checkpoint {
             }
             (_, Err(error)) => error,
         };
-        self.again(ask);
+        self.again(ask, error.is_not_found());
         Err(error)
     }
 
     /// What failed is done again, from the disk: parts are not kept in memory while the store is down.
-    fn again(&mut self, ask: Ask) {
+    fn again(&mut self, ask: Ask, is_not_found: bool) {
         match ask {
             Ask::Begin(file) => self.work.push_back(Work::Begin(file)),
+            Ask::Part(file, _) if is_not_found && !planted(Mistake::UploadTrusted) => self.upload_anew(file),
             Ask::Part(file, number) => self.work.push_back(Work::Read(file, number)),
             Ask::Whole(file) => self.work.push_back(Work::Read(file, 1)),
-            Ask::Finish(file) => {
-                // It may have happened, or the upload may be forgotten: a new upload of the same bytes under the same name is right in both cases.
-                let state = &mut self.files[file];
-                (state.upload, state.parts, state.read) = (None, BTreeMap::new(), BTreeMap::new());
-                self.work.push_back(Work::Begin(file));
-            }
+            // It may have happened, too: a new upload of the same bytes under the same name is right in both cases.
+            Ask::Finish(file) => self.upload_anew(file),
             Ask::Document | Ask::ReadBack => self.work.push_back(Work::Document),
+        }
+    }
+}
+
+impl Checkpoint {
+    /// Begins the upload of a file anew: the store forgot the one under way. Whoever takes over the path aborts all that are unfinished, and a
+    /// rule of the bucket may, too. What is still to come of the old one is not waited for.
+    fn upload_anew(&mut self, file: usize) {
+        self.work.retain(|work| work.file() != Some(file));
+        self.reading.retain(|_, (of, _)| *of != file);
+        self.calls.retain(|ask| ask.file() != Some(file));
+        let state = &mut self.files[file];
+        (state.upload, state.parts, state.read) = (None, BTreeMap::new(), BTreeMap::new());
+        self.work.push_back(Work::Begin(file));
+    }
+}
+
+impl Ask {
+    fn file(&self) -> Option<usize> {
+        match self {
+            Ask::Begin(file) | Ask::Part(file, _) | Ask::Finish(file) | Ask::Whole(file) => Some(*file),
+            Ask::Document | Ask::ReadBack => None,
+        }
+    }
+}
+
+impl Work {
+    fn file(&self) -> Option<usize> {
+        match self {
+            Work::Begin(file) | Work::Read(file, _) | Work::Put(file, ..) | Work::Finish(file) => Some(*file),
+            Work::Document | Work::ReadBack => None,
         }
     }
 }
 
 impl FileUpload {
     fn part_count(&self) -> u64 {
-        self.local.size.div_ceil(PART_BYTES).max(1)
+        self.local.size.div_ceil(self.part_bytes).max(1)
+    }
+
+    fn is_in_parts(&self) -> bool {
+        self.part_count() > 1
+    }
+
+    /// How long the part from an offset on is, in bytes.
+    fn length_from(&self, offset: u64) -> u64 {
+        self.part_bytes.min(self.local.size - offset)
     }
 
     fn crc32(&self) -> u32 {

@@ -21,7 +21,7 @@ use super::{
     calls::{Backoff, Calls},
     documents::FileDocument,
     layout::{Name, ObjectId},
-    limits::{DAMAGED_READS_MAX, FETCH_BYTES_MAX, PART_BYTES},
+    limits::{DAMAGED_READS_MAX, FETCH_BYTES_MAX},
     log_object,
     restore::{Plan, ShardPlan, Step},
 };
@@ -157,15 +157,18 @@ pub struct Fetch {
     backoff: Backoff,
     /// Bytes asked for, being written, or waiting for their turn.
     held_bytes: u64,
-    reads: BTreeMap<String, u32>,
+    /// How often a part was read in vain, by key and offset, and a whole file.
+    reads: BTreeMap<(String, Option<u64>), u32>,
+    part_bytes: u64,
     progress: Progress,
     problem: Option<ObjectError>,
     failed: bool,
 }
 
 impl Fetch {
-    /// A fetch of `wanted` shards of a plan; begins with the first [`FetchEvent::Tick`]. `finished` names the files the node already has.
-    pub fn new(plan: &Plan, wanted: &BTreeSet<ShardId>, finished: &BTreeSet<ObjectId>) -> Fetch {
+    /// A fetch of `wanted` shards of a plan; begins with the first [`FetchEvent::Tick`]. `finished` names the files the node already has. Files are
+    /// read in parts of `part_bytes`: [`super::limits::PART_BYTES`], but in a simulation.
+    pub fn new(plan: &Plan, wanted: &BTreeSet<ShardId>, finished: &BTreeSet<ObjectId>, part_bytes: u64) -> Fetch {
         let mut fetch = Fetch {
             shards: BTreeMap::new(),
             files: BTreeMap::new(),
@@ -174,6 +177,7 @@ impl Fetch {
             backoff: Backoff::default(),
             held_bytes: 0,
             reads: BTreeMap::new(),
+            part_bytes,
             progress: Progress::default(),
             problem: None,
             failed: false,
@@ -193,7 +197,7 @@ impl Fetch {
                 continue;
             }
             unfinished.insert(file.object);
-            self.queue.extend(parts(file).map(|(offset, length)| Ask::Part { object: file.object, offset, length }));
+            self.queue.extend(parts(file, self.part_bytes).map(|(offset, length)| Ask::Part { object: file.object, offset, length }));
             let key = at.path.key(Name::File(at.incarnation, file.object, file.kind()));
             self.files.insert(file.object, FileFetch::new(at.place.clone(), key, file.clone(), plan.shard));
         }
@@ -311,7 +315,7 @@ impl Fetch {
     }
 
     fn answered(&mut self, now_ms: u64, ask: Ask, answered: Answered, effects: &mut Vec<FetchEffect>) {
-        let (_, key, _) = self.request(&ask);
+        let (_, key, range) = self.request(&ask);
         let length = self.length(&ask);
         let result = match answered {
             Ok(Response::Bytes { bytes, .. }) => self.got(&ask, &key, bytes, effects),
@@ -324,7 +328,8 @@ impl Fetch {
             return;
         };
         self.held_bytes -= length;
-        let reads = self.reads.entry(key.clone()).or_default();
+        let from = if let Range::From { offset, .. } = range { offset } else { 0 };
+        let reads = self.reads.entry((key.clone(), Some(from))).or_default();
         let hopeless = match error.class {
             ErrorClass::NotFound => true,
             ErrorClass::Damaged => {
@@ -390,13 +395,13 @@ impl Fetch {
         let (key, document) = (file.key.clone(), file.document.clone());
         file.forget();
         self.progress.done_bytes -= document.size;
-        let reads = self.reads.entry(key.clone()).or_default();
+        let reads = self.reads.entry((key.clone(), None)).or_default();
         *reads += 1;
         if *reads >= DAMAGED_READS_MAX {
             let error = ObjectError::damaged(&key, "its bytes do not match the checksum in the checkpoint's document");
             self.fail(key, error, effects);
         } else {
-            self.queue.extend(parts(&document).map(|(offset, length)| Ask::Part { object, offset, length }));
+            self.queue.extend(parts(&document, self.part_bytes).map(|(offset, length)| Ask::Part { object, offset, length }));
         }
     }
 
@@ -434,9 +439,9 @@ impl ShardFetch {
 }
 
 /// The parts in which a file is fetched, as (offset, length); one of no bytes for an empty file.
-fn parts(file: &FileDocument) -> impl Iterator<Item = (u64, u64)> + use<> {
+fn parts(file: &FileDocument, part_bytes: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
     let size = file.size;
-    (0..size.div_ceil(PART_BYTES).max(1)).map(move |part| (part * PART_BYTES, PART_BYTES.min(size - part * PART_BYTES)))
+    (0..size.div_ceil(part_bytes).max(1)).map(move |part| (part * part_bytes, part_bytes.min(size - part * part_bytes)))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::{
     documents::{OwnedIncarnation, Owner},
     fetch::{Fetch, FetchEffect, FetchEvent},
     layout::LifeId,
+    limits::PART_BYTES,
     restore::{Heads, Options, Plan, Planned, Target, plan},
     survey::Survey,
     testing::{Simulated, World, at, entry, layout, owner, place},
@@ -166,7 +167,7 @@ fn restore(plan: &Plan, bucket: MemoryObjects, seed: u64) -> BTreeMap<ShardId, V
     let faults = PerMille { internal: 100, timeout_without_effect: 100, throttled: 50, ..PerMille::default() };
     let mut store = Simulated::new(FaultyObjects::new(bucket, faults, seed), seed);
     let wanted = plan.shards.iter().map(|shard| shard.shard).collect();
-    let mut fetch = Fetch::new(plan, &wanted, &Default::default());
+    let mut fetch = Fetch::new(plan, &wanted, &Default::default(), PART_BYTES);
     let mut applied: BTreeMap<ShardId, Vec<Entry>> = plan.shards.iter().map(|shard| (shard.shard, Vec::new())).collect();
     let mut ready = 0;
     for now_ms in (0..10_000_000).step_by(20) {

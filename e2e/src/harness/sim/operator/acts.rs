@@ -4,11 +4,14 @@ use super::{Given, OperatorTrouble, Operators, Step, TICKETS};
 use crate::harness::sim::{
     Check, Simulation,
     kubernetes::{Kubernetes, pods},
+    node::Node,
     planted::Planted,
     queue::{Action, MILLI, SECOND},
 };
+use std::collections::BTreeSet;
+use strata_base::StoreId;
 use strata_node::host::Event;
-use strata_node_api::{Answer, Order, OrderKind, RefusalClass};
+use strata_node_api::{Answer, MemberRole, Order, OrderKind, RefusalClass, ShardReport, ShardRole};
 use strata_operator::{decide::Act, limits::NODE_DEADLINE, names::ANNOTATION_FINGERPRINT, observation::SecretsFact};
 
 impl Simulation {
@@ -49,7 +52,12 @@ impl Simulation {
                 }
             }
             Act::Order { pod, order, .. } => return self.give_order(process, &pod, *order),
-            Act::Restart { pod } => self.restart(&pod),
+            Act::Restart { pod } => {
+                let is_done = self.restart(process, &pod);
+                if let Some(pass) = self.pass_of(process).filter(|_| !is_done) {
+                    pass.has_failed = true;
+                }
+            }
         }
         self.next_act(process);
     }
@@ -153,15 +161,41 @@ impl Simulation {
         }
     }
 
-    /// A pod is deleted, and made anew by its StatefulSet.
-    fn restart(&mut self, pod: &str) {
-        let Some(operators) = &self.operators else { return };
-        let node = pods(operators.kubernetes.cluster()).iter().position(|known| known == pod);
-        if let Some(node) = node.filter(|node| self.nodes[*node].host.is_some()) {
-            self.crash(node);
-            let (life, pause) = (self.nodes[node].life, self.draws.operator.u64(100 * MILLI..SECOND));
-            self.queue.after(pause, Action::Restart { node, life });
+    /// Deletes the pod that the pass looked at, and no successor of it; its StatefulSet makes it anew. Whether the operator hears that it was done.
+    fn restart(&mut self, process: u64, pod: &str) -> bool {
+        let Some(pass) = self.pass_of(process) else { return false };
+        let Some(node) = pods(&pass.cluster).iter().position(|known| known == pod) else { return false };
+        let (uid, mut is_deleted) = (pass.pods[node].object.uid, false);
+        let sentence = self.left_without_quorum(process, node);
+        let is_heard = self.write(|kubernetes| is_deleted = kubernetes.delete_pod(node, uid));
+        if is_deleted {
+            sentence.into_iter().for_each(|sentence| self.breaks(Check::Operator.says(sentence)));
+            if self.nodes[node].host.is_some() {
+                let pause = self.draws.operator.u64(100 * MILLI..SECOND);
+                self.crash_for(node, pause);
+            }
         }
+        is_heard
+    }
+
+    /// What is wrong with a restart of a node: a shard has no quorum besides, and was without it when the pass began. What broke since, nobody
+    /// could know.
+    fn left_without_quorum(&mut self, process: u64, node: usize) -> Option<String> {
+        let pass = self.pass_of(process)?;
+        let ended: Vec<Option<u64>> = pass.pods.iter().map(|pod| pod.ended_life).collect();
+        let gone = |(at, of): (usize, &Node)| at == node || (of.host.is_none() && ended.get(at) == Some(&Some(of.life)));
+        let gone: BTreeSet<StoreId> = self.nodes.iter().enumerate().filter(|of| gone(*of)).map(|(_, of)| of.store()).collect();
+        let own = self.nodes[node].store();
+        let reports = self.nodes.iter().filter_map(|node| node.host.as_ref()).map(|host| host.report());
+        let led = reports.flat_map(|report| report.shards).filter(|replica| replica.role == ShardRole::Leader);
+        let is_left_without = |replica: &ShardReport| {
+            let voters: Vec<StoreId> =
+                replica.members.iter().filter(|member| member.role == MemberRole::Voter).map(|member| member.store).collect();
+            let here = voters.iter().filter(|store| !gone.contains(store)).count();
+            voters.len() > 1 && voters.contains(&own) && here < voters.len() / 2 + 1
+        };
+        let shard = led.into_iter().find(is_left_without)?.shard;
+        Some(format!("node {node} is restarted for a rollout, and shard {shard} has no quorum without it"))
     }
 }
 

@@ -1,7 +1,10 @@
 use super::*;
 use crate::{
-    objects::{FaultyObjects, MemoryObjects, PerMille},
-    tier::testing::{INCARNATION, Simulated, layout, place},
+    objects::{FaultyObjects, MemoryObjects, PerMille, SimulatedObjects, Upload},
+    tier::{
+        limits::PART_BYTES,
+        testing::{INCARNATION, Simulated, layout, place},
+    },
 };
 use strata_base::Hlc;
 
@@ -24,6 +27,7 @@ fn request(disk: &Disk, number: u64, previous: Option<CheckpointDocument>) -> Ch
         files: disk.iter().map(file).collect(),
         previous,
         nonce: u128::from(number) + 1,
+        part_bytes: PART_BYTES,
     }
 }
 
@@ -35,14 +39,24 @@ struct Run {
 }
 
 /// Runs a checkpoint until it ends, or until `stop` effects were carried out, as if the process had died there.
-fn run(mut checkpoint: Checkpoint, disk: &Disk, mut store: Simulated<CheckpointEvent>, stop: usize) -> Run {
+fn run(checkpoint: Checkpoint, disk: &Disk, store: Simulated<CheckpointEvent>, stop: usize) -> Run {
+    run_until(checkpoint, disk, store, |done, _| done == stop)
+}
+
+/// Likewise; `stops` is told how many effects were carried out.
+fn run_until(
+    mut checkpoint: Checkpoint,
+    disk: &Disk,
+    mut store: Simulated<CheckpointEvent>,
+    stops: impl Fn(usize, &MemoryObjects) -> bool,
+) -> Run {
     let mut trace = Vec::new();
     for now_ms in (0..3_000_000).step_by(50) {
         let mut events = store.due(now_ms);
         events.push(CheckpointEvent::Tick);
         while let Some(event) = events.pop() {
             for effect in checkpoint.step(now_ms, event) {
-                if trace.len() == stop {
+                if stops(trace.len(), store.bucket()) {
                     return Run { end: None, trace, store };
                 }
                 match effect {
@@ -152,6 +166,33 @@ fn dying_at_any_step_leaves_nothing_dangling_and_the_next_attempt_succeeds() {
         check_references(last.store.bucket(), &[(0, &before), (1, &after)]);
     }
     panic!("the walk must end");
+}
+
+#[test]
+fn an_upload_that_somebody_aborts_is_begun_anew() {
+    let disk = disk(&[("000001.sst", 100, 1), ("000002.sst", (4 * PART_BYTES + 9) as usize, 2), ("CURRENT", 16, 3)]);
+    let abort_all = |store: &MemoryObjects| {
+        let list = Request::ListUploads { prefix: layout().prefix(), after: None };
+        let Ok(Response::Uploads { uploads, .. }) = store.answer(0, list).result else { panic!("uploads are listed") };
+        for Upload { key, upload } in &uploads {
+            store.answer(0, Request::AbortUpload { key: key.clone(), upload: upload.clone() }).result.expect("it is aborted");
+        }
+        uploads.len()
+    };
+    let mut aborted = 0;
+    for moment in 0..30 {
+        let count = std::cell::Cell::new(0);
+        let abort_once = |done: usize, store: &MemoryObjects| {
+            if done == moment {
+                count.set(abort_all(store));
+            }
+            false
+        };
+        let run = run_until(Checkpoint::new(request(&disk, 0, None)), &disk, healthy(1), abort_once);
+        check_references(run.store.bucket(), &[(0, &disk)]);
+        aborted += count.get();
+    }
+    assert!(aborted > 5, "the walk met an upload at {aborted} moments only");
 }
 
 #[test]

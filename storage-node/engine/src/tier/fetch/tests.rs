@@ -3,6 +3,7 @@ use crate::{
     objects::{FaultyObjects, MemoryObjects, PerMille},
     tier::{
         layout::LifeId,
+        limits::PART_BYTES,
         restore::{Heads, Options, Planned, Target, plan},
         testing::{Simulated, World, cut, entries, layout},
     },
@@ -37,13 +38,15 @@ struct Node {
     tablets: BTreeMap<ShardId, (Vec<FileDocument>, Vec<Entry>)>,
     ready: BTreeSet<ShardId>,
     gets: Vec<String>,
+    /// Shorter parts than those of the product.
+    part_bytes: Option<u64>,
 }
 
 /// Runs a fetch until it is done, failed, or `stop` effects were carried out.
 fn run(plan: &Plan, node: &mut Node, bucket: MemoryObjects, faults: PerMille, seed: u64, stop: usize) -> Result<bool, String> {
     let mut store = Simulated::new(FaultyObjects::new(bucket, faults, seed), seed);
     let finished = node.finished.keys().copied().collect();
-    let mut fetch = Fetch::new(plan, &SHARDS.map(ShardId).into(), &finished);
+    let mut fetch = Fetch::new(plan, &SHARDS.map(ShardId).into(), &finished, node.part_bytes.unwrap_or(PART_BYTES));
     let mut carried_out = 0;
     let mut percent = 0;
     for now_ms in (0..10_000_000).step_by(20) {
@@ -202,6 +205,18 @@ fn a_store_that_fails_only_delays() {
             ..PerMille::default()
         };
         let mut node = Node::default();
+        assert_eq!(run(&plan, &mut node, world.bucket.fork(), faults, seed, usize::MAX), Ok(true), "seed {seed}");
+        node.check();
+    }
+}
+
+#[test]
+fn reads_of_many_parts_that_end_early_do_not_add_up_to_damage() {
+    let world = world();
+    let plan = plan_of(&world);
+    for seed in 0..20 {
+        let faults = PerMille { truncated: 100, ..PerMille::default() };
+        let mut node = Node { part_bytes: Some(1), ..Node::default() };
         assert_eq!(run(&plan, &mut node, world.bucket.fork(), faults, seed, usize::MAX), Ok(true), "seed {seed}");
         node.check();
     }
